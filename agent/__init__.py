@@ -1,0 +1,1 @@
+"""The agent: event in, reconciled target out. It only dials out."""

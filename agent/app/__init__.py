@@ -1,0 +1,1 @@
+"""The running agent: inbox loop, reconciler, life cycle."""

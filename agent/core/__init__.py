@@ -1,0 +1,1 @@
+"""What the agent decides, as functions of values. No I/O, no clock."""

@@ -1,0 +1,1 @@
+"""What the agent's app needs from the outside, as protocols."""

@@ -1,0 +1,5 @@
+"""What travels between gateway and agents, complete and pure: the only part that other software imports.
+
+`message` is the envelope, `event` what a gateway says, `report` what an agent says, in the words of `word`;
+`seal` vouches for the bytes, `routing` addresses them, `cursor` and `ids` name them.
+"""

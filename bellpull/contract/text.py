@@ -1,0 +1,131 @@
+"""Strings that were looked at: each kind is a type of its own, made only by `text(Kind, value)`.
+
+A commit is not a branch name, and a checker should know. The table `KINDS` says what each kind admits; the
+reader, the JSON Schema and the reference are made from it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NewType, TypeVar
+
+from bellpull.contract.errors import ContractError
+
+__all__ = [
+    "KINDS",
+    "CommitId",
+    "Host",
+    "Kind",
+    "MessageId",
+    "Name",
+    "Note",
+    "RefName",
+    "RepositoryPath",
+    "SyncName",
+    "TraceParent",
+    "TreePath",
+    "is_ref_name",
+    "text",
+]
+
+CommitId = NewType("CommitId", str)
+"""A Git object id: 40 or 64 lower-case hexadecimal digits, never all zero."""
+MessageId = NewType("MessageId", str)
+"""The id of an event, a report or a heartbeat, unique for its source."""
+Name = NewType("Name", str)
+"""An agent, a source, a provider, an environment, an installation: up to 63 of a-z, 0-9, `-`, `.`."""
+SyncName = NewType("SyncName", str)
+"""A Sync as `namespace/name`."""
+Host = NewType("Host", str)
+"""A host name or address in lower case, without a port."""
+RepositoryPath = NewType("RepositoryPath", str)
+"""What follows the host in a clone URL, without slashes at the ends and without `.git`."""
+RefName = NewType("RefName", str)
+"""A branch or tag without `refs/heads/` or `refs/tags/`, as `git check-ref-format` admits it."""
+TreePath = NewType("TreePath", str)
+"""A folder inside a repository: relative, `/` between parts, empty for the root."""
+Note = NewType("Note", str)
+"""A sentence for people, up to 1 KiB of UTF-8 (R47)."""
+TraceParent = NewType("TraceParent", str)
+"""A W3C trace context, version 00."""
+
+_T = TypeVar("_T", bound=str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What a kind of string admits.
+
+    Attributes:
+        pattern: regular expression (Python and ECMA 262 read it alike) for the whole string.
+        max_bytes: of its UTF-8.
+        means: what to call it in an error.
+    """
+
+    pattern: str
+    max_bytes: int
+    means: str
+
+    def admits(self, value: str) -> bool:
+        """Whether `value` is of this kind."""
+        return len(value.encode("utf-8", "surrogatepass")) <= self.max_bytes and bool(
+            re.fullmatch(self.pattern, value)
+        )
+
+
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?"
+_REF: Final = (
+    r"(?!-)(?!@$)(?!.*(?:\.\.|@\{|//))(?!(?:.*/)?\.)(?!.*\.lock(?:/|$))(?!/)(?!.*[/.]$)"
+    r"[^\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]+"
+)
+_NO_CONTROL: Final = r"\x00-\x1f\x7f\ud800-\udfff"
+
+KINDS: Final[Mapping[Any, Kind]] = {
+    CommitId: Kind(
+        pattern=r"(?!0+$)[0-9a-f]{40}(?:[0-9a-f]{24})?",
+        max_bytes=64,
+        means="a commit id of 40 or 64 hexadecimal digits, not all zero",
+    ),
+    MessageId: Kind(pattern=r"[A-Za-z0-9._:-]{1,200}", max_bytes=200, means="a message id"),
+    Name: Kind(pattern=_LABEL, max_bytes=63, means="a name of a-z, 0-9, '-' and '.', up to 63 characters"),
+    SyncName: Kind(pattern=f"{_LABEL}/{_LABEL}", max_bytes=127, means="a Sync as namespace/name"),
+    Host: Kind(
+        pattern=r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]{2,45}",
+        max_bytes=253,
+        means="a host in lower case without port",
+    ),
+    RepositoryPath: Kind(
+        pattern=rf"(?!/)(?!.*/$)(?!.*\.git$)[^{_NO_CONTROL}]+",
+        max_bytes=1024,
+        means="a repository path without slashes at the ends and without .git",
+    ),
+    RefName: Kind(pattern=_REF, max_bytes=1000, means="a ref name that git check-ref-format admits"),
+    TreePath: Kind(
+        pattern=rf"(?!/)(?!.*/$)(?!(?:.*/)?\.{{1,2}}(?:/|$))(?!.*//)[^{_NO_CONTROL}]*",
+        max_bytes=1024,
+        means="a relative folder without '.', '..' and empty parts",
+    ),
+    Note: Kind(pattern=r"[^\ud800-\udfff]*", max_bytes=1024, means="a note of up to 1 KiB"),
+    TraceParent: Kind(
+        pattern=r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}",
+        max_bytes=55,
+        means="a W3C traceparent",
+    ),
+}
+
+
+def text(kind: type[_T], value: object, path: str = "") -> _T:
+    """Return `value` as `kind`.
+
+    Raises:
+        ContractError: it is no string of that kind; the message names the kind, not the value.
+    """
+    rule = KINDS[kind]
+    if not isinstance(value, str) or not rule.admits(value):
+        raise ContractError(path, f"is not {rule.means}")
+    return kind(value)
+
+
+def is_ref_name(value: str) -> bool:
+    """Whether Git, and we, take `value` as the name of a branch or tag (no leading dash)."""
+    return KINDS[RefName].admits(value)

@@ -1,0 +1,1 @@
+"""What both programs need around their cores, and nothing of the domain."""

@@ -1,0 +1,1 @@
+"""The gateway: webhook in, event out. It holds no cluster credential and no Git credential."""

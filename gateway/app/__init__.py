@@ -1,0 +1,1 @@
+"""The running gateway: listeners, wiring, life cycle."""

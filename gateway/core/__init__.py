@@ -1,0 +1,1 @@
+"""What the gateway decides, as functions of bytes and values. No I/O, no clock."""

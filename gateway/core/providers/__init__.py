@@ -1,0 +1,1 @@
+"""One pure module for each Git provider; `PROVIDERS` is the list."""

@@ -1,0 +1,1 @@
+"""What the gateway's app needs from the outside, as protocols."""
