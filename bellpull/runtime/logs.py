@@ -1,0 +1,128 @@
+"""Logs: one JSON object a line, on standard error; the only module that knows structlog.
+
+Lines are plain ASCII, whatever text goes in: control and bidirectional characters of a payload are seen as what
+they are, and lone surrogates lose no line. What libraries say goes the same way, without the text of an HTTP
+library's errors: it repeats headers, and a header may be a secret.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, Self, TextIO, cast
+
+import orjson
+import structlog
+
+from bellpull.runtime.clock import utc_now
+
+__all__ = ["Logger", "configure", "logger"]
+
+_Fields = MutableMapping[str, Any]
+_RANKS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "exception": 40, "critical": 50}
+
+
+class Logger(Protocol):
+    """What a module logs with: a short constant sentence, and fields."""
+
+    def debug(self, event: str, **fields: Any) -> Any:
+        """Note what only a developer asks for."""
+
+    def info(self, event: str, **fields: Any) -> Any:
+        """Note what happened."""
+
+    def warning(self, event: str, **fields: Any) -> Any:
+        """Note what somebody should look at."""
+
+    def error(self, event: str, **fields: Any) -> Any:
+        """Note what went wrong."""
+
+    def exception(self, event: str, **fields: Any) -> Any:
+        """Note what went wrong with the exception being handled."""
+
+    def bind(self, **fields: Any) -> Self:
+        """Return a logger that adds `fields` to each line."""
+        ...
+
+
+@dataclass(slots=True)
+class _Sink:
+    program: str
+    stream: TextIO | None
+    rank: int
+
+
+_sink: Final = _Sink("bellpull", None, _RANKS["warning"])
+
+
+def configure(program: str, *, stream: TextIO | None = None, level: str = "info") -> None:
+    """Say who logs, where to (standard error) and from which level on; until then warnings go to standard error."""
+    _sink.program, _sink.stream, _sink.rank = program, stream, _RANKS[level]
+    root = logging.getLogger()
+    root.handlers[:] = [_Forward()]
+    root.setLevel(logging.WARNING)
+
+
+def logger(name: str) -> Logger:
+    """Return the logger of a part, such as `gateway.hooks`."""
+    return cast("Logger", structlog.get_logger(part=name))
+
+
+def _select(_: object, method: str, fields: _Fields) -> _Fields:
+    if _RANKS[method] < _sink.rank:
+        raise structlog.DropEvent
+    fields["level"] = "error" if method == "exception" else method
+    return fields
+
+
+def _stamp(_: object, __: str, fields: _Fields) -> _Fields:
+    time = utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"time": time, "program": _sink.program, **fields}
+
+
+def _render(_: object, __: str, fields: _Fields) -> str:
+    try:
+        line = orjson.dumps(fields, default=_foreign, option=orjson.OPT_UTC_Z)
+    except TypeError:
+        line = b"\xff"
+    if line.isascii() and b"\x7f" not in line:
+        return line.decode()
+    return json.dumps(fields, default=_foreign, ensure_ascii=True).replace("\x7f", "\\u007f")
+
+
+def _foreign(value: object) -> str:
+    return f"<{len(value)} bytes>" if isinstance(value, bytes | bytearray | memoryview) else str(value)
+
+
+class _Writer:
+    """Writes lines to the sink as it is at that moment, so that loggers may be made before it is set."""
+
+    def msg(self, line: str) -> None:
+        stream = _sink.stream or sys.stderr
+        stream.write(line + "\n")
+        stream.flush()
+
+    debug = info = warning = error = exception = critical = msg
+
+
+class _Forward(logging.Handler):
+    """What libraries say, as lines like ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = record.exc_info[0] if record.exc_info else None
+        fields: dict[str, Any] = {"part": record.name}
+        if kind is not None and kind.__module__.startswith("aiohttp"):
+            fields["error"] = kind.__name__
+        elif record.exc_info:
+            fields["exc_info"] = record.exc_info
+        log = structlog.get_logger(**fields)
+        (log.error if record.levelno >= logging.ERROR else log.warning)(record.getMessage())
+
+
+structlog.configure(
+    processors=[_select, structlog.processors.format_exc_info, _stamp, _render],
+    wrapper_class=structlog.make_filtering_bound_logger(0),
+    logger_factory=lambda *_: _Writer(),
+    cache_logger_on_first_use=True,
+)
