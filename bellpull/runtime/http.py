@@ -1,0 +1,86 @@
+"""HTTP, served and asked for, with the bounds aiohttp leaves open.
+
+A connection that asks for nothing, or never ends its headers, is closed after `IDLE_S`; bodies are not
+decompressed, so what is counted is what came; the answer does not say which software made it. How long a body may
+take, and how large it may be, is its handler's to say.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from aiohttp import hdrs, web
+
+from bellpull.runtime.config import Address
+
+__all__ = ["IDLE_S", "client", "serve"]
+
+IDLE_S: Final = 75.0
+_MAX_LINE: Final = 8190
+_MAX_HEADERS: Final = 100
+
+
+@asynccontextmanager
+async def serve(app: web.Application, address: Address, *, name: str, drain_s: float = 2.0) -> AsyncIterator[Address]:
+    """Serve `app` at `address` while the context lasts; yields where, with the port that was bound.
+
+    At the end the listener closes first; requests in flight then have `drain_s` to end.
+
+    Raises:
+        OSError: the address cannot be listened at; the message names the listener `name`.
+    """
+    app.on_response_prepare.append(_forget_server)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        handle_signals=False,
+        keepalive_timeout=IDLE_S,
+        max_line_size=_MAX_LINE,
+        max_field_size=_MAX_LINE,
+        max_headers=_MAX_HEADERS,
+        shutdown_timeout=drain_s,
+    )
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, address.host, address.port).start()
+        except OSError as error:
+            message = f"the listener {name} cannot have {address}: {error.strerror or error}"
+            raise OSError(error.errno, message) from None
+        host, port = runner.addresses[0][:2]
+        yield Address(host=host, port=port)
+    finally:
+        await runner.cleanup()
+
+
+async def _forget_server(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.pop(hdrs.SERVER, None)
+
+
+@asynccontextmanager
+async def client(
+    *, ca: Path | None = None, total_s: float | None = 30.0, connect_s: float = 10.0, read_s: float | None = 45.0
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """Yield a session that gives up on connecting, on silence and in all after these seconds (None: never).
+
+    It honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY, keeps no cookies, and trusts the system's certificates or, if
+    given, those in `ca` only.
+
+    Raises:
+        OSError: `ca` cannot be read (ssl.SSLError: it holds no certificates).
+    """
+    context = await asyncio.to_thread(ssl.create_default_context, cafile=ca)
+    timeout = aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=connect_s, sock_read=read_s)
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context),
+        timeout=timeout,
+        trust_env=True,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={hdrs.ACCEPT_ENCODING: "identity"},
+    ) as session:
+        yield session
