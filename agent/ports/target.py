@@ -1,0 +1,65 @@
+"""What a Sync makes match a commit.
+
+Everything here is level-triggered: `apply` makes it so whatever was there before, `drifted` compares with what
+ought to be there, `changes` only says "look again" and may say so for nothing.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from agent.ports.git import TreeReader
+from bellpull.contract.report import Counts
+from bellpull.contract.text import CommitId
+
+__all__ = ["Target", "TargetError"]
+
+
+class TargetError(Exception):
+    """A target cannot be made to match, or not be looked at.
+
+    Attributes:
+        path: where, for people: the file, folder or tree entry that is in the way.
+        problem: what is wrong there and what to do.
+        permanent: whether the same tree with the same settings must end so again: what has to change is the
+            commit or the Sync. Otherwise trying again later may help.
+    """
+
+    def __init__(self, path: str, problem: str, *, permanent: bool) -> None:
+        super().__init__(f"{path}: {problem}" if path else problem)
+        self.path = path
+        self.problem = problem
+        self.permanent = permanent
+
+
+class Target(Protocol):
+    """One target of one Sync, owned by one agent from its first `apply` until `close`."""
+
+    async def apply(self, commit: CommitId, tree: str, reader: TreeReader) -> Counts:
+        """Make it match `tree`; where it does already, nothing is written and all counts as unchanged.
+
+        When cancelled, it is what it was before or what it is to be, and `reader` is no longer used.
+
+        Raises:
+            TargetError: it is what it was before.
+        """
+        ...
+
+    async def drifted(self, tree: str, *, full: bool) -> str | None:
+        """Return in what it differs from `tree`, in a sentence, or None.
+
+        Args:
+            tree: what was applied last.
+            full: read everything; otherwise what looks untouched is taken as such.
+
+        Raises:
+            TargetError: it could not be looked at.
+        """
+        ...
+
+    def changes(self) -> AsyncIterator[None]:
+        """Yield once at the start and whenever something may have changed, until cancelled or closed."""
+        ...
+
+    async def close(self) -> None:
+        """Let another owner have it. What was applied stays."""
+        ...
