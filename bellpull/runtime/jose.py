@@ -4,6 +4,7 @@ A key's id is its RFC 7638 thumbprint, always: a file that claims another is ref
 only, each with the time it may be used (`nbf`, `exp`, in seconds since 1970). Errors never repeat a key.
 """
 
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, final
@@ -42,10 +43,10 @@ class Ed25519Verifier:
 
     __slots__ = ("_key", "_kid", "_x")
 
-    def __init__(self, key: Ed25519PublicKey, *, kid: str, x: str) -> None:
+    def __init__(self, key: Ed25519PublicKey) -> None:
         self._key = key
-        self._kid = kid
-        self._x = x
+        self._x = _base64url(key.public_bytes_raw())
+        self._kid = OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": self._x}).thumbprint()
 
     @property
     def kid(self) -> str:
@@ -70,12 +71,11 @@ class Ed25519Verifier:
 class Ed25519Signer:
     """A private key."""
 
-    __slots__ = ("_jwk", "_key", "_public")
+    __slots__ = ("_key", "_public")
 
-    def __init__(self, jwk: OKPKey, key: Ed25519PrivateKey) -> None:
-        self._jwk = jwk
+    def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
-        self._public = Ed25519Verifier(key.public_key(), kid=jwk.thumbprint(), x=str(jwk.as_dict(private=False)["x"]))
+        self._public = Ed25519Verifier(key.public_key())
 
     @property
     def kid(self) -> str:
@@ -94,13 +94,13 @@ class Ed25519Signer:
 
 def generate() -> Ed25519Signer:
     """Return a new key."""
-    return _signer(OKPKey.generate_key("Ed25519"))
+    return Ed25519Signer(Ed25519PrivateKey.generate())
 
 
 def dump_private(signer: Ed25519Signer) -> bytes:
     """Return the key as a private JWK, for a file only its owner may read."""
-    jwk = signer._jwk.as_dict(private=True)  # noqa: SLF001  # the two are one module
-    return _pretty({"kty": "OKP", "crv": "Ed25519", "kid": signer.kid, "x": jwk["x"], "d": jwk["d"]})
+    half = _base64url(signer._key.private_bytes_raw())  # noqa: SLF001  # the two are one module
+    return _pretty({"kty": "OKP", "crv": "Ed25519", "kid": signer.kid, "x": signer.public.x, "d": half})
 
 
 def load_private(data: bytes) -> Ed25519Signer:
@@ -112,7 +112,14 @@ def load_private(data: bytes) -> Ed25519Signer:
     members = _object(data)
     if "d" not in members:
         raise JoseError("is not a private key (it has no member d)")
-    return _signer(_import(members))
+    key = _import(members).private_key
+    if not isinstance(key, Ed25519PrivateKey):
+        raise JoseError("is not an Ed25519 key")
+    signer = Ed25519Signer(key)
+    if signer.public.x != members["x"].rstrip("="):
+        raise JoseError("is damaged: its public half is not that of its private half")
+    _check_kid(members, signer.public)
+    return signer
 
 
 def public_jwk(
@@ -140,15 +147,12 @@ def load_public(jwk: Mapping[str, Any]) -> tuple[str, PinnedKey]:
     """
     if "d" in jwk:
         raise JoseError("is a private key; only its public half belongs here")
-    key = _import(jwk)
-    kid = key.thumbprint()
-    if not isinstance(key.public_key, Ed25519PublicKey):
+    key = _import(jwk).public_key
+    if not isinstance(key, Ed25519PublicKey):
         raise JoseError("is not an Ed25519 key")
-    return kid, PinnedKey(
-        verifier=Ed25519Verifier(key.public_key, kid=kid, x=str(key.as_dict(private=False)["x"])),
-        not_before=_time(jwk, "nbf"),
-        not_after=_time(jwk, "exp"),
-    )
+    verifier = Ed25519Verifier(key)
+    _check_kid(jwk, verifier)
+    return verifier.kid, PinnedKey(verifier=verifier, not_before=_time(jwk, "nbf"), not_after=_time(jwk, "exp"))
 
 
 def load_pinned(data: bytes) -> dict[str, PinnedKey]:
@@ -192,21 +196,19 @@ def _import(members: Mapping[str, Any]) -> OKPKey:
         raise JoseError("has a member that is no base64url text")
     try:
         key = OKPKey.import_key(own)
-        kid = key.thumbprint()
-        halves_fit = "d" not in own or _signer(key).public.x == own["x"].rstrip("=")
+        key.raw_value  # noqa: B018  # the bytes are looked at only now
     except (_JoserfcError, ValueError, KeyError, TypeError):
         raise JoseError("is damaged: its members are no Ed25519 key") from None
-    if not halves_fit:
-        raise JoseError("is damaged: its public half is not that of its private half")
-    if members.get("kid", kid) != kid:
-        raise JoseError("has a kid that is not its RFC 7638 thumbprint")
     return key
 
 
-def _signer(jwk: OKPKey) -> Ed25519Signer:
-    if not isinstance(jwk.private_key, Ed25519PrivateKey):
-        raise JoseError("is not an Ed25519 key")
-    return Ed25519Signer(jwk, jwk.private_key)
+def _check_kid(members: Mapping[str, Any], verifier: Ed25519Verifier) -> None:
+    if members.get("kid", verifier.kid) != verifier.kid:
+        raise JoseError("has a kid that is not its RFC 7638 thumbprint")
+
+
+def _base64url(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _time(jwk: Mapping[str, Any], member: str) -> datetime | None:
