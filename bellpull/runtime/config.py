@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from bellpull.contract.text import text
@@ -114,7 +122,7 @@ class Address:
         Raises:
             ValueError: it is none.
         """
-        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", value)
+        match = re.fullmatch(r"(?:\[([0-9A-Fa-f]*:[0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", value)
         if match is None or int(match[3]) > 65535:
             raise ValueError("is not HOST:PORT (such as 127.0.0.1:8080 or [::1]:8080)")
         return cls(host=match[1] or match[2], port=int(match[3]))
@@ -125,8 +133,16 @@ class Address:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Let a model have a field of this type, written as `HOST:PORT`."""
-        read = core_schema.no_info_after_validator_function(cls.parse, core_schema.str_schema())
-        return core_schema.union_schema([core_schema.is_instance_schema(cls), read], mode="left_to_right")
+        return core_schema.no_info_plain_validator_function(cls._read)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Say how it is written."""
+        return {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$"}
+
+    @classmethod
+    def _read(cls, value: object) -> "Address":
+        return value if isinstance(value, Address) else cls.parse(str(value))
 
 
 def kind(of: Any) -> AfterValidator:
@@ -303,6 +319,12 @@ _PLAIN: Final[Mapping[str, str]] = {
     "dict_type": "is not a mapping",
     "list_type": "is not a list",
     "tuple_type": "is not a list",
+    "path_type": "is not a path",
+    "invalid_key": "is a key that is no text (quote it)",
+    "int_parsing": "is not a whole number",
+    "int_type": "is not a whole number",
+    "bool_parsing": "is neither true nor false",
+    "bool_type": "is neither true nor false",
     "string_type": "is not a text (quote it?)",
 }
 
