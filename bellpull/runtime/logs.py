@@ -111,13 +111,13 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = record.exc_info[0] if record.exc_info else None
-        fields: dict[str, Any] = {"part": record.name}
+        log = structlog.get_logger(part=record.name)
         if kind is not None and kind.__module__.startswith("aiohttp"):
-            fields["error"] = kind.__name__
-        elif record.exc_info:
-            fields["exc_info"] = record.exc_info
-        log = structlog.get_logger(**fields)
-        (log.error if record.levelno >= logging.ERROR else log.warning)(record.getMessage())
+            log.debug(record.getMessage(), error=kind.__name__)  # a sender's mistake, repeated at its will
+        elif record.levelno >= logging.ERROR:
+            log.error(record.getMessage(), exc_info=record.exc_info)
+        else:
+            log.warning(record.getMessage(), exc_info=record.exc_info)
 
 
 structlog.configure(

@@ -1,0 +1,103 @@
+"""A log line is one JSON object in ASCII, whatever went in."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellpull.runtime import logs
+from bellpull.runtime.secret import Secret
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logs.configure("bellpull", level="warning")
+    root.handlers[:] = handlers
+
+
+def _lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_says_when_who_and_what() -> None:
+    stream = io.StringIO()
+    logs.configure("gateway", stream=stream)
+    logs.logger("gateway.hooks").bind(source="github").info("accepted", events=2)
+    (line,) = _lines(stream)
+    assert str(line.pop("time")).endswith("Z")
+    assert line == {
+        "program": "gateway",
+        "part": "gateway.hooks",
+        "level": "info",
+        "event": "accepted",
+        "source": "github",
+        "events": 2,
+    }
+
+
+def test_a_logger_made_before_goes_where_was_said_last() -> None:
+    log = logs.logger("early")
+    first, second = io.StringIO(), io.StringIO()
+    logs.configure("a", stream=first)
+    log.info("one")
+    logs.configure("b", stream=second, level="error")
+    log.info("two")
+    log.error("three")
+    assert [line["event"] for line in _lines(first)] == ["one"]
+    assert [(line["event"], line["program"]) for line in _lines(second)] == [("three", "b")]
+
+
+def test_no_secret_is_logged() -> None:
+    stream = io.StringIO()
+    logs.configure("gateway", stream=stream)
+    logs.logger("x").warning("odd", secret=Secret(b"hunter2"), many=[Secret(b"hunter2")], body=b"hunter2")
+    assert "hunter2" not in stream.getvalue()
+    assert _lines(stream)[0]["body"] == "<7 bytes>"
+
+
+@given(text=st.text(st.characters()) | st.sampled_from(["\u202e", "\ud800", "\x7f\x9b31m", "a\nb"]))
+def test_any_text_is_one_line_of_ascii_and_reads_back(text: str) -> None:
+    stream = io.StringIO()
+    logs.configure("gateway", stream=stream)
+    logs.logger("x").info("said", text=text, number=2**70)
+    assert stream.getvalue().count("\n") == 1
+    assert all(" " <= character < "\x7f" for character in stream.getvalue().rstrip("\n"))
+    assert _lines(stream)[0]["text"] == text
+
+
+def test_what_a_library_says_is_a_line_of_ours() -> None:
+    stream = io.StringIO()
+    logs.configure("gateway", stream=stream)
+    logging.getLogger("asyncio").error("never %s", "retrieved")
+    (line,) = _lines(stream)
+    assert (line["part"], line["level"], line["event"]) == ("asyncio", "error", "never retrieved")
+
+
+def test_a_defect_shows_where_it_came_from() -> None:
+    stream = io.StringIO()
+    logs.configure("gateway", stream=stream)
+    try:
+        int("x")
+    except ValueError:
+        logs.logger("x").exception("failed")
+    assert "test_logs.py" in str(_lines(stream)[0]["exception"])
+
+
+def test_what_a_sender_wrote_into_a_broken_request_is_not_repeated() -> None:
+    """The HTTP library's errors hold the offending header, which may be a token."""
+    stream = io.StringIO()
+    logs.configure("gateway", stream=stream, level="debug")
+    error = aiohttp.http_exceptions.BadHttpMessage("Invalid header: b'X-Gitlab-Token: hunter2\\x00'")
+    logging.getLogger("aiohttp.server").error("Error handling request", exc_info=error)
+    assert "hunter2" not in stream.getvalue()
+    assert _lines(stream)[0]["error"] == "BadHttpMessage"
