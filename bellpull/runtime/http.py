@@ -1,8 +1,8 @@
 """HTTP, served and asked for, with the bounds aiohttp leaves open.
 
 A connection that asks for nothing, or never ends its headers, is closed after `IDLE_S`; bodies are not
-decompressed, so what is counted is what came; the answer does not say which software made it. How long a body may
-take, and how large it may be, is its handler's to say.
+decompressed, so what is counted is what came; a handler's answer does not say which software made it. How long a
+body may take, and how large it may be, is its handler's to say.
 """
 
 import asyncio

@@ -1,0 +1,138 @@
+"""A real server on a free port, and a real client."""
+
+import asyncio
+import gzip
+import ssl
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+from aiohttp import web
+
+from bellpull.runtime import http
+from bellpull.runtime.config import Address
+
+ANY = Address(host="127.0.0.1", port=0)
+
+
+async def _echo(request: web.Request) -> web.Response:
+    return web.Response(body=await request.read())
+
+
+def _app() -> web.Application:
+    app = web.Application()
+    app.router.add_post("/", _echo)
+    return app
+
+
+async def test_a_body_is_what_came_not_what_it_unpacks_to() -> None:
+    packed = gzip.compress(b"x" * 10_000)
+    async with http.serve(_app(), ANY, name="hooks") as address, http.client() as session:
+        headers = {"Content-Encoding": "gzip"}
+        async with session.post(f"http://{address}/", data=packed, headers=headers) as response:
+            assert await response.read() == packed
+
+
+async def test_an_answer_does_not_say_what_made_it() -> None:
+    async with http.serve(_app(), ANY, name="hooks") as address, http.client() as session:
+        async with session.post(f"http://{address}/", data=b"x") as response:
+            assert "Server" not in response.headers
+        async with session.get(f"http://{address}/nowhere") as response:
+            assert response.status == 404
+            assert "Server" not in response.headers
+
+
+async def test_a_port_that_is_taken_names_the_listener_and_the_address() -> None:
+    async with http.serve(_app(), ANY, name="hooks") as address:
+        with pytest.raises(OSError, match=f"the listener agents cannot have {address}"):
+            async with http.serve(_app(), address, name="agents"):
+                raise AssertionError("it was not taken")
+
+
+@pytest.mark.parametrize("head", [b"X: " + b"y" * 9000, b"\r\n".join(b"X-%d: y" % n for n in range(200))])
+async def test_headers_beyond_bounds_are_refused(head: bytes) -> None:
+    async with http.serve(_app(), ANY, name="hooks") as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n")
+        assert (await reader.readline()).split()[1] == b"400"
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_connection_that_never_ends_its_headers_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "IDLE_S", 0.2)
+    async with http.serve(_app(), ANY, name="hooks") as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost:")
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_request_in_flight_is_finished_when_the_server_ends() -> None:
+    started, finish = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: web.Request) -> web.Response:
+        started.set()
+        await finish.wait()
+        return web.Response(text="done")
+
+    async def ask(address: Address) -> str:
+        async with http.client() as session, session.get(f"http://{address}/slow") as response:
+            return await response.text()
+
+    app = web.Application()
+    app.router.add_get("/slow", slow)
+    async with asyncio.TaskGroup() as tasks:
+        async with http.serve(app, ANY, name="hooks", drain_s=30) as address:
+            asked = tasks.create_task(ask(address))
+            await started.wait()
+            asyncio.get_running_loop().call_later(0.1, finish.set)
+        assert await asked == "done"
+
+
+async def test_silence_ends_a_request() -> None:
+    over = asyncio.Event()
+
+    async def never(_: web.Request) -> web.Response:
+        await over.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", never)
+    async with http.serve(app, ANY, name="agents") as address, http.client(read_s=0.2) as session:
+        with pytest.raises(TimeoutError):
+            await session.get(f"http://{address}/")
+        over.set()
+
+
+async def test_only_the_given_authority_is_trusted(tmp_path: Path) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    for name, made in (("ca", authority), ("other", other)):
+        made.cert_pem.write_to_path(tmp_path / name)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    runner = web.AppRunner(_app())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    url = f"https://localhost:{runner.addresses[0][1]}/"
+    async with http.client(ca=tmp_path / "ca") as session, session.post(url, data=b"x") as response:
+        assert response.status == 200
+    for ca in (tmp_path / "other", None):
+        async with http.client(ca=ca) as session:
+            with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                await session.post(url, data=b"x")
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(("content", "name"), [(None, "absent"), (b"no certificate", "ca")])
+async def test_an_authority_that_cannot_be_read_is_an_error_of_the_file(
+    content: bytes | None, name: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        await asyncio.to_thread((tmp_path / name).write_bytes, content)
+    with pytest.raises(OSError, match=r"No such file|no certificate|NO_CERTIFICATE"):
+        async with http.client(ca=tmp_path / name):
+            raise AssertionError("it was read")
