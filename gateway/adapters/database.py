@@ -1,0 +1,319 @@
+"""A SQLite file with one writing thread that commits in groups, and a few that read.
+
+All writes that wait share one transaction and one fsync; their callers are resolved together, by one call into
+the loop. The writing thread owns the only connection that writes and checkpoints: it checkpoints between groups,
+and empties the log when nothing waits. Readers are read-only, on threads of their own, and keep no cursor.
+
+An I/O error or a damaged file ends all writing for good (R3): who waits is refused, and `watch` raises. A full or
+read-only disk refuses this group only.
+
+Accepted: a caller that gave up waiting may find its write on disk all the same.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Literal, NoReturn, Self, TypeVar
+
+import apsw
+
+from gateway.ports.disk import DiskFailed
+
+__all__ = ["Database", "Schema", "WriteRefused"]
+
+_T = TypeVar("_T")
+_FATAL: Final = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
+_GROUP: Final = 512
+"""Writes in one transaction at most."""
+_READERS: Final = 4
+_BUSY_MS: Final = 200
+_IDLE_S: Final = 1.0
+_CHECKPOINT_PAGES: Final = 1_000
+_TRUNCATE_PAGES: Final = 16_384
+"""64 MiB of log."""
+
+
+class WriteRefused(Exception):  # noqa: N818 - it says what happened
+    """A write that was not made, or not in time; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """The tables of a file, and the version that a program must know to touch it (R51)."""
+
+    version: int
+    statements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    job: Callable[[apsw.Connection], Any]
+    answer: "asyncio.Future[Any]"
+
+
+class Database:
+    """One file. Make it with `Database.open`."""
+
+    def __init__(self, path: Path, *, committed: Callable[[Sequence[Any]], None] | None = None) -> None:
+        self.path = path
+        self.transactions = 0
+        """Groups committed since it was opened."""
+        self._committed = committed
+        self._loop = asyncio.get_running_loop()
+        self._failed: asyncio.Future[NoReturn] = self._loop.create_future()
+        self._queue: SimpleQueue[_Write | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._write_groups, name=f"{path.name}-writer", daemon=True)
+        self._readers = ThreadPoolExecutor(_READERS, f"{path.name}-reader")
+        self._local = threading.local()
+        self._reading: list[apsw.Connection] = []
+        self._writing: apsw.Connection
+        self._log_pages = 0
+        self._broken: str | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        synchronous: Literal["FULL", "NORMAL"],
+        schema: Schema,
+        committed: Callable[[Sequence[Any]], None] | None = None,
+    ) -> Self:
+        """Open or make the file.
+
+        Args:
+            path: in a folder that is there.
+            synchronous: FULL syncs every commit, NORMAL only checkpoints.
+            schema: what is in it.
+            committed: called on the loop with what a group's jobs returned, before their callers go on.
+
+        Raises:
+            WriteRefused: it cannot be opened, or a newer program wrote it.
+            DiskFailed: it is damaged or cannot be read.
+        """
+        self = cls(path, committed=committed)
+        try:
+            self._writing = await asyncio.to_thread(_open_writing, path, synchronous, schema)
+        except BaseException:
+            self._readers.shutdown(wait=False)
+            raise
+        self._writing.set_wal_hook(self._note_log)
+        self._thread.start()
+        return self
+
+    async def write(self, job: Callable[[apsw.Connection], _T], *, within_s: float) -> _T:
+        """Run `job` inside the next group's transaction; on return it is committed.
+
+        Raises:
+            WriteRefused: it was not committed, or not within `within_s` seconds.
+        """
+        if self._broken is not None:
+            raise WriteRefused(f"{self.path}: {self._broken}")
+        answer: asyncio.Future[_T] = self._loop.create_future()
+        self._queue.put(_Write(job, answer))
+        try:
+            async with asyncio.timeout(within_s):
+                return await answer
+        except TimeoutError:
+            raise WriteRefused(f"{self.path}: the disk did not take it within {within_s:g} s") from None
+
+    async def read(self, job: Callable[[apsw.Connection], _T]) -> _T:
+        """Run `job` on a read-only connection in a thread; it must leave no cursor open.
+
+        Raises:
+            DiskFailed: the file cannot be read; `watch` raises too.
+        """
+        try:
+            return await self._loop.run_in_executor(self._readers, self._read, job)
+        except DiskFailed as error:
+            self._break(error.problem)
+            raise
+
+    async def watch(self) -> NoReturn:
+        """Wait for the day the disk fails.
+
+        Raises:
+            DiskFailed: it did.
+        """
+        await asyncio.shield(self._failed)
+        raise AssertionError("unreachable: it only ever fails")
+
+    async def close(self) -> None:
+        """Commit what waits, then let go of the file."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._close)
+        if self._failed.done():
+            self._failed.exception()
+        else:
+            self._failed.cancel()
+
+    def _close(self) -> None:
+        self._readers.shutdown()
+        for connection in self._reading:
+            connection.close()
+        self._thread.join()
+
+    # -- readers --
+
+    def _read(self, job: Callable[[apsw.Connection], _T]) -> _T:
+        try:
+            if not hasattr(self._local, "connection"):
+                self._local.connection = self._open_reading()
+            return job(self._local.connection)
+        except _FATAL as error:
+            raise DiskFailed(self.path, str(error)) from error
+
+    def _open_reading(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.set_busy_timeout(_BUSY_MS)
+        self._reading.append(connection)
+        return connection
+
+    # -- the writing thread --
+
+    def _write_groups(self) -> None:
+        """Run until `None` is taken or the disk fails; whatever else ends it counts as that."""
+        problem: str | None = "the writing thread ended"
+        try:
+            self._serve()
+            problem = None
+        except _FATAL as error:
+            problem = str(error)
+        finally:
+            if problem is not None:
+                self._loop.call_soon_threadsafe(self._break, problem)
+            self._let_go(in_order=problem is None)
+
+    def _let_go(self, *, in_order: bool) -> None:
+        """Close the writing connection; a failed disk is not written to once more, not even by a checkpoint."""
+        if in_order:
+            self._writing.close()
+            return
+        with suppress(apsw.Error):
+            self._writing.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            self._writing.close()
+
+    def _serve(self) -> None:
+        while True:
+            group, ended = self._take()
+            if group:
+                self._commit(group)
+            if ended:
+                return
+            self._checkpoint(idle=not group)
+
+    def _take(self) -> tuple[list[_Write], bool]:
+        """Wait for the next writes; an empty group means that nothing came for a while and the log is not empty."""
+        group: list[_Write] = []
+        try:
+            item = self._queue.get(timeout=_IDLE_S if self._log_pages else None)
+            while item is not None:
+                group.append(item)
+                if len(group) == _GROUP:
+                    return group, False
+                item = self._queue.get_nowait()
+        except Empty:
+            return group, False
+        return group, True
+
+    def _commit(self, group: Sequence[_Write]) -> None:
+        connection = self._writing
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            results = [write.job(connection) for write in group]
+            connection.execute("COMMIT")
+        except _FATAL as error:
+            self._loop.call_soon_threadsafe(self._refuse, group, str(error))
+            raise
+        except apsw.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._loop.call_soon_threadsafe(self._refuse, group, str(error))
+        else:
+            self.transactions += 1
+            self._loop.call_soon_threadsafe(self._resolve, group, results)
+
+    def _note_log(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self, *, idle: bool) -> None:
+        """Move the log into the file; a reader in the way, or a full disk, only puts it off."""
+        empty = idle or self._log_pages >= _TRUNCATE_PAGES
+        if not empty and self._log_pages < _CHECKPOINT_PAGES:
+            return
+        mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if empty else apsw.SQLITE_CHECKPOINT_PASSIVE
+        try:
+            self._writing.wal_checkpoint(mode=mode)
+        except (apsw.BusyError, apsw.FullError, apsw.ReadOnlyError):
+            return
+        if empty:
+            self._log_pages = 0
+
+    # -- on the loop --
+
+    def _resolve(self, group: Sequence[_Write], results: Sequence[Any]) -> None:
+        if self._committed is not None:
+            self._committed(results)
+        for write, result in zip(group, results, strict=True):
+            if not write.answer.done():
+                write.answer.set_result(result)
+
+    def _refuse(self, group: Sequence[_Write], problem: str) -> None:
+        for write in group:
+            if not write.answer.done():
+                write.answer.set_exception(WriteRefused(f"{self.path}: {problem}"))
+
+    def _break(self, problem: str) -> None:
+        self._broken = problem
+        if not self._failed.done():
+            self._failed.set_exception(DiskFailed(self.path, problem))
+        waiting = []
+        while not self._queue.empty():
+            item = self._queue.get_nowait()
+            waiting += [item] if item is not None else []
+        self._refuse(waiting, problem)
+
+
+def _open_writing(path: Path, synchronous: str, schema: Schema) -> apsw.Connection:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = apsw.Connection(str(path))
+    except OSError as error:
+        raise WriteRefused(f"{path}: cannot be opened: {error.strerror}") from error
+    try:
+        _prepare(connection, path, synchronous, schema)
+    except _FATAL as error:
+        connection.close()
+        raise DiskFailed(path, str(error)) from error
+    except apsw.Error as error:
+        connection.close()
+        raise WriteRefused(f"{path}: cannot be opened: {error}") from error
+    except WriteRefused:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: apsw.Connection, path: Path, synchronous: str, schema: Schema) -> None:
+    connection.set_busy_timeout(_BUSY_MS)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", synchronous)
+    with connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS schema (version INTEGER NOT NULL)")
+        found = connection.execute("SELECT max(version) FROM schema").get
+        if found is None:
+            connection.execute("INSERT INTO schema VALUES (?)", (schema.version,))
+            for statement in schema.statements:
+                connection.execute(statement)
+        elif found != schema.version:
+            raise WriteRefused(
+                f"{path}: has version {found}, and this program knows version {schema.version}: "
+                "start the program that wrote it, or move the file aside"
+            )

@@ -1,0 +1,291 @@
+"""The journal on SQLite: WAL, synced at every commit, one file of its own (P1).
+
+Numbers come from AUTOINCREMENT, so that none is used twice even after every row was deleted (R14). Each start
+writes an epoch. The check for twins is in the same transaction as the insert (R5), so nobody is answered from the
+memory of a row that is not on disk.
+"""
+
+import asyncio
+import secrets
+import string
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from bellpull.contract.cursor import Cursor
+from bellpull.contract.event import ChangeUpdated, RefUpdated, Resync
+from bellpull.contract.message import Message, encode
+from bellpull.contract.repository import Repository
+from bellpull.contract.text import CommitId, Name
+from gateway.adapters.database import Database, Schema, WriteRefused
+from gateway.core.answer import Announcement
+from gateway.core.resume import Epoch, Held, Resume, resume
+from gateway.core.twins import Earlier, folds
+from gateway.ports.journal import PAGE, JournalError, Row, Stored
+
+__all__ = ["SqliteJournal", "open_journal"]
+
+_WITHIN_S: Final = 2.0
+"""How long a delivery waits for the disk (R8)."""
+_WORD: Final = string.ascii_lowercase + string.digits
+_EPOCH0: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_SCHEMA: Final = Schema(
+    version=1,
+    statements=(
+        """CREATE TABLE epochs (
+            place INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE, first INTEGER NOT NULL, started INTEGER NOT NULL
+        )""",
+        """CREATE TABLE events (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL, type TEXT NOT NULL,
+            source TEXT NOT NULL, delivery TEXT NOT NULL, body_digest TEXT NOT NULL,
+            repository TEXT NOT NULL, ref TEXT NOT NULL, commit_id TEXT, announces INTEGER NOT NULL,
+            accepted INTEGER NOT NULL, body BLOB NOT NULL
+        )""",
+        "CREATE INDEX events_by_id ON events (event_id)",
+        "CREATE INDEX events_by_ref ON events (repository, ref)",
+        "CREATE INDEX events_by_commit ON events (commit_id) WHERE announces",
+        "CREATE TABLE probe (place INTEGER PRIMARY KEY, turn INTEGER NOT NULL)",
+        "INSERT INTO probe VALUES (0, 0)",
+    ),
+)
+_INSERT: Final = """INSERT INTO events (event_id, type, source, delivery, body_digest, repository, ref, commit_id,
+    announces, accepted, body) VALUES (:event_id, :type, :source, :delivery, :body_digest, :repository, :ref,
+    :commit_id, :announces, :accepted, :body) RETURNING seq"""
+_EARLIER: Final = """SELECT seq, accepted FROM events WHERE event_id = :event_id AND source = :source
+    AND delivery = :delivery AND body_digest = :body_digest ORDER BY seq DESC LIMIT 1"""
+_ROW: Final = "seq, event_id, type, repository, ref, commit_id, source, accepted, body"
+_ANNOUNCED: Final = """SELECT e.seq, e.event_id, e.repository, e.ref, e.commit_id, e.source, e.accepted,
+    EXISTS (SELECT 1 FROM events f WHERE f.event_id = e.event_id AND f.seq < e.seq)
+    FROM events e WHERE e.announces AND e.seq > :after AND """
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    numbers: tuple[int, ...]
+
+
+@asynccontextmanager
+async def open_journal(path: Path, now: datetime) -> AsyncIterator["SqliteJournal"]:
+    """Open or make the journal, begin an epoch, and close it at the end.
+
+    Raises:
+        JournalError: it cannot be opened, or a newer program wrote it.
+        DiskFailed: it is damaged or cannot be read.
+    """
+    journal = SqliteJournal()
+    try:
+        journal.database = await Database.open(path, synchronous="FULL", schema=_SCHEMA, committed=journal.wake)
+        try:
+            await journal.begin(now)
+            yield journal
+        finally:
+            await journal.database.close()
+    except WriteRefused as error:
+        raise JournalError(str(error)) from error
+
+
+class SqliteJournal:
+    """`gateway.ports.journal.Journal` on a file; made by `open_journal`."""
+
+    database: Database
+
+    def __init__(self) -> None:
+        self.epoch = ""
+        self._newest = 0
+        self._moved = asyncio.Event()
+
+    async def begin(self, now: datetime) -> None:
+        """Write the epoch of this start."""
+        word = "".join(secrets.choice(_WORD) for _ in range(16))
+
+        def job(connection: apsw.Connection) -> int:
+            newest = _last_number(connection)
+            values = (word, newest + 1, _microseconds(now))
+            connection.execute("INSERT INTO epochs (word, first, started) VALUES (?, ?, ?)", values)
+            return newest
+
+        self._newest = await self._write(job)
+        self.epoch = word
+
+    async def accept(
+        self, messages: Sequence[Message], *, source: Name, delivery: str, body_digest: str, now: datetime
+    ) -> Stored:
+        """Write all events of one delivery in one transaction (see the port)."""
+        common = {"source": source, "delivery": delivery, "body_digest": body_digest}
+        rows = [_values(message, common, now) for message in messages]
+
+        def job(connection: apsw.Connection) -> _Added:
+            return _Added(tuple(seq for row in rows if (seq := _insert(connection, row, now)) is not None))
+
+        added: _Added = await self._write(job)
+        return Stored(event_ids=tuple(message.id for message in messages), folded=not added.numbers)
+
+    async def page(self, after: int, limit: int = PAGE) -> tuple[Row, ...]:
+        """Return rows beyond `after`."""
+        query = f"SELECT {_ROW} FROM events WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - columns are constant
+        found = await self.database.read(_select(query, (after, min(limit, PAGE))))
+        return tuple(_row(values) for values in found)
+
+    async def resume(self, cursor: Cursor | None) -> Resume:
+        """Say where a stream goes on (R14)."""
+        return resume(cursor, await self.database.read(_held))
+
+    def newest(self) -> int:
+        """Return the number of the last row that is on disk."""
+        return self._newest
+
+    async def wait_beyond(self, seq: int) -> None:
+        """Return as soon as a row beyond `seq` is on disk."""
+        while self._newest <= seq:
+            await self._moved.wait()
+
+    async def announcements(self, commit: CommitId) -> tuple[Announcement, ...]:
+        """Return where `commit` was announced, oldest first."""
+        return await self._announced("e.commit_id = :commit", {"commit": commit}, 0)
+
+    async def later(self, repository: str, ref: str, after: int) -> tuple[Announcement, ...]:
+        """Return what was announced of a ref beyond row `after`, oldest first."""
+        where = "e.repository = :repository AND e.ref = :ref"
+        return await self._announced(where, {"repository": repository, "ref": ref}, after)
+
+    async def writable(self) -> bool:
+        """Whether a write reaches the disk now."""
+        try:
+            await self._write(lambda c: c.execute("UPDATE probe SET turn = turn + 1").fetchall())
+        except JournalError:
+            return False
+        return True
+
+    async def watch(self) -> None:
+        """Wait for the day the disk fails."""
+        await self.database.watch()
+
+    def wake(self, results: Sequence[Any]) -> None:
+        """Take note of what was committed, and wake who waits for it; called on the loop."""
+        numbers = [seq for added in results if isinstance(added, _Added) for seq in added.numbers]
+        if numbers:
+            self._newest = max(numbers)
+            moved, self._moved = self._moved, asyncio.Event()
+            moved.set()
+
+    async def _write(self, job: Any) -> Any:
+        try:
+            return await self.database.write(job, within_s=_WITHIN_S)
+        except WriteRefused as error:
+            raise JournalError(str(error)) from error
+
+    async def _announced(self, where: str, values: dict[str, Any], after: int) -> tuple[Announcement, ...]:
+        query = f"{_ANNOUNCED}{where} ORDER BY e.seq LIMIT {PAGE}"
+        found: list[Announcement] = []
+        while True:
+            page = await self.database.read(_select(query, {**values, "after": after}))
+            found += [_announcement(row) for row in page]
+            if len(page) < PAGE:
+                return tuple(found)
+            after = found[-1].seq
+
+
+def _select(query: str, values: Any) -> Callable[[apsw.Connection], list[Any]]:
+    return lambda connection: connection.execute(query, values).fetchall()
+
+
+def _insert(connection: apsw.Connection, row: dict[str, Any], now: datetime) -> int | None:
+    """Write one event unless it folds into an earlier one; return its number."""
+    if folds(_earlier(connection, row), now):
+        return None
+    return int(connection.execute(_INSERT, row).get)
+
+
+def _earlier(connection: apsw.Connection, row: dict[str, Any]) -> Earlier | None:
+    found = connection.execute(_EARLIER, row).fetchone()
+    if found is None:
+        return None
+    newest = "SELECT max(seq) FROM events WHERE repository = :repository AND ref = :ref"
+    newest_of_ref = connection.execute(newest, row).get
+    return Earlier(seq=found[0], accepted=_time(found[1]), newest_of_ref=newest_of_ref)
+
+
+def _values(message: Message, common: dict[str, str], now: datetime) -> dict[str, Any]:
+    repository, ref, commit, announces = _about(message.data)
+    return {
+        **common,
+        "event_id": message.id,
+        "type": message.type,
+        "repository": repository,
+        "ref": ref,
+        "commit_id": commit,
+        "announces": announces,
+        "accepted": _microseconds(now),
+        "body": encode(message),
+    }
+
+
+def _about(event: object) -> tuple[str, str, CommitId | None, bool]:
+    """Return repository key, full ref, commit, and whether it announces a ref's tip."""
+    match event:
+        case RefUpdated(repository=repository, ref=ref, after=after):
+            return repository.key, ref.full, after, True
+        case ChangeUpdated(repository=repository) | Resync(repository=Repository() as repository):
+            return repository.key, "", None, False
+        case _:
+            return "", "", None, False
+
+
+def _row(values: Any) -> Row:
+    seq, event_id, type_, repository, ref, commit, source, accepted, body = values
+    return Row(
+        seq=seq,
+        event_id=event_id,
+        type=type_,
+        repository=repository,
+        ref=ref,
+        commit=commit,
+        source=source,
+        accepted=_time(accepted),
+        body=body,
+    )
+
+
+def _announcement(values: Any) -> Announcement:
+    seq, event_id, repository, ref, commit, source, accepted, again = values
+    return Announcement(
+        seq=seq,
+        event_id=event_id,
+        repository=repository,
+        ref=ref,
+        commit=commit,
+        source=source,
+        accepted=_time(accepted),
+        again=bool(again),
+    )
+
+
+def _held(connection: apsw.Connection) -> Held:
+    with connection:
+        epochs: list[Any] = connection.execute("SELECT word, first FROM epochs ORDER BY place").fetchall()
+        oldest = connection.execute("SELECT min(seq) FROM events").get
+        newest = _last_number(connection)
+    return Held(
+        epochs=[Epoch(word=word, first=first) for word, first in epochs],
+        oldest=newest + 1 if oldest is None else oldest,
+        newest=newest,
+    )
+
+
+def _last_number(connection: apsw.Connection) -> int:
+    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").get
+    return found or 0
+
+
+def _microseconds(time: datetime) -> int:
+    return (time - _EPOCH0) // timedelta(microseconds=1)
+
+
+def _time(microseconds: int) -> datetime:
+    return _EPOCH0 + timedelta(microseconds=microseconds)
