@@ -1,0 +1,254 @@
+"""Which Syncs are dirty, busy, due. A message, a timer, a drift, a start and a person all come in here (P6).
+
+Whatever is offered for a key is gathered into one want, and a run takes all of it. The properties:
+
+- nothing offered is lost: it is in the want, or in a run, and a run that did not end well puts it back;
+- one run of a key at a time, `slots` runs in all, what has been ready longest first;
+- a key offered while it is busy runs again;
+- the order and the repetition of offers change nothing (`announced.gather` is a set; so are the kinds);
+- failures back off; a new announcement, a change or a person does not wait for that, a drift does.
+
+It only decides: `due` says what to start, and whoever started it says how it ended by exactly one of `done`,
+`failed`, `waiting` and `postponed`. Time and chance (0 to 1) are arguments.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from agent.core.announced import Announced, gather
+from agent.core.backoff import backoff, jitter, lag_delay
+from bellpull.contract.report import Trigger, TriggerKind
+from bellpull.contract.text import CommitId, SyncName
+
+__all__ = ["Inbox", "Pace", "Run"]
+
+_RANK: Final = (
+    TriggerKind.EVENTS,
+    TriggerKind.PERSON,
+    TriggerKind.CHANGE,
+    TriggerKind.DRIFT,
+    TriggerKind.INTERVAL,
+)
+"""What a run says started it, where several did."""
+_URGENT: Final = frozenset({TriggerKind.PERSON, TriggerKind.CHANGE})
+"""Kinds that end a backing off; a new announcement does as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often a key runs by itself, and the longest it waits after failures."""
+
+    interval: timedelta
+    retry: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of a key, and all that it answers.
+
+    Attributes:
+        key: the Sync.
+        kinds: everything that started it.
+        announcements: what was announced for its ref, oldest first.
+        failures: how many runs failed in a row before it.
+    """
+
+    key: SyncName
+    kinds: frozenset[TriggerKind]
+    announcements: tuple[Announced, ...] = ()
+    failures: int = 0
+
+    @property
+    def awaited(self) -> Announced | None:
+        """The newest announcement: what Git should show."""
+        return self.announcements[-1] if self.announcements else None
+
+    @property
+    def passed(self) -> tuple[Announced, ...]:
+        """The announcements before it; each is to be answered too."""
+        return self.announcements[:-1]
+
+    @property
+    def trigger(self) -> Trigger:
+        """What a report says started it: the strongest kind, and all event ids."""
+        kind = next(kind for kind in _RANK if kind in self.kinds)
+        return Trigger(kind=kind, events=tuple(one.event for one in self.announcements))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    """What is known of one key. `ready` and `hold` mean nothing without a want."""
+
+    pace: Pace
+    poll_at: datetime
+    kinds: frozenset[TriggerKind] = frozenset()
+    announcements: tuple[Announced, ...] = ()
+    ready: datetime | None = None
+    """From when the want may run."""
+    hold: datetime | None = None
+    """Until when it does not, after a run that did not end well."""
+    run: Run | None = None
+    fresh: bool = False
+    """Whether something urgent came since the run began."""
+    failures: int = 0
+    lags: int = 0
+    gone: bool = False
+
+    def due_at(self) -> datetime:
+        """When it runs next, were it not busy."""
+        if self.ready is None:
+            return self.poll_at
+        return max(self.ready, self.hold) if self.hold else self.ready
+
+
+@dataclass(slots=True)
+class Inbox:
+    """The inbox of one agent; `slots` runs at a time."""
+
+    slots: int = 4
+    _entries: dict[SyncName, _Entry] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> frozenset[SyncName]:
+        """Everything that is watched."""
+        return frozenset(key for key, entry in self._entries.items() if not entry.gone)
+
+    @property
+    def busy(self) -> frozenset[SyncName]:
+        """What runs, also of keys that were forgotten meanwhile."""
+        return frozenset(key for key, entry in self._entries.items() if entry.run)
+
+    def watch(self, key: SyncName, pace: Pace, now: datetime, chance: float) -> None:
+        """Begin to watch `key`, or change its pace. A new one first runs when offered, or after an interval."""
+        poll_at = now + jitter(pace.interval, chance)
+        entry = self._entries.get(key)
+        if entry is None:
+            self._entries[key] = _Entry(pace=pace, poll_at=poll_at)
+            return
+        entry.pace, entry.gone = pace, False
+        entry.poll_at = min(entry.poll_at, poll_at)
+
+    def forget(self, key: SyncName) -> None:
+        """Stop watching `key`, with all that it wants; what runs of it still has to end before it runs again."""
+        entry = self._entries.pop(key, None)
+        if entry is not None and entry.run is not None:
+            self._entries[key] = _Entry(pace=entry.pace, poll_at=entry.poll_at, run=entry.run, gone=True)
+
+    def offer(
+        self,
+        key: SyncName,
+        kind: TriggerKind,
+        now: datetime,
+        *announced: Announced,
+        at: datetime | None = None,
+    ) -> None:
+        """Want a run of `key`, no sooner than `at` (a spread). An offer to what is not watched is nothing."""
+        entry = self._entries.get(key)
+        if entry is None or entry.gone:
+            return
+        known = entry.announcements + (entry.run.announcements if entry.run else ())
+        new = {one.event for one in announced} - {one.event for one in known}
+        if kind in _URGENT or new:
+            entry.hold, entry.fresh, entry.failures, entry.lags = None, True, 0, 0
+        self._want(entry, frozenset({kind}), announced, max(now, at) if at else now)
+
+    def due(self, now: datetime) -> tuple[Run, ...]:
+        """Return what to start now, and count it as running."""
+        waiting = sorted(
+            (entry.due_at(), key)
+            for key, entry in self._entries.items()
+            if entry.run is None and entry.due_at() <= now
+        )
+        return tuple(self._start(key) for _, key in waiting[: max(0, self.slots - len(self.busy))])
+
+    def next_due(self) -> datetime | None:
+        """Return when to call `due` again if nothing happens before; null while no run can start."""
+        if len(self.busy) >= self.slots:
+            return None
+        return min((entry.due_at() for entry in self._entries.values() if entry.run is None), default=None)
+
+    def later(self, key: SyncName) -> frozenset[CommitId]:
+        """Return the commits announced for `key` since its run began."""
+        entry = self._entries.get(key)
+        announcements = entry.announcements if entry else ()
+        return frozenset(one.commit for one in announcements if one.commit is not None)
+
+    def done(self, key: SyncName, now: datetime, chance: float) -> None:
+        """End the run of `key`: everything it took is answered."""
+        entry, _ = self._end(key, now)
+        if entry is None:
+            return
+        entry.failures = entry.lags = 0
+        entry.poll_at = now + jitter(entry.pace.interval, chance)
+
+    def failed(self, key: SyncName, now: datetime, chance: float) -> None:
+        """End the run of `key` and put back what it took, for after a pause that grows with each failure."""
+        entry, run = self._end(key, now)
+        if entry is None or run is None:
+            return
+        if not entry.fresh:
+            entry.failures += 1
+            entry.hold = now + backoff(entry.failures, entry.pace.retry, chance)
+        self._want(entry, run.kinds, run.announcements, now)
+
+    def waiting(self, key: SyncName, now: datetime) -> None:
+        """End the run of `key`, as Git does not show what is awaited, and put back what it took.
+
+        It is tried again after 50 ms, later 5 s, and last when the waiting ends; an announcement that is past its
+        deadline is not tried at that pace (R29).
+        """
+        entry, run = self._end(key, now)
+        if entry is None or run is None:
+            return
+        if not entry.fresh:
+            entry.lags += 1
+            entry.hold = _try_again(run, entry, now)
+        self._want(entry, run.kinds, run.announcements, now)
+
+    def postponed(self, key: SyncName, now: datetime, until: datetime) -> None:
+        """End the run of `key` before it did anything; it runs again at `until`, or when something new is offered."""
+        entry, run = self._end(key, now)
+        if entry is None or run is None:
+            return
+        entry.hold = until
+        self._want(entry, run.kinds, run.announcements, now)
+
+    def _want(
+        self, entry: _Entry, kinds: frozenset[TriggerKind], announced: Iterable[Announced], ready: datetime
+    ) -> None:
+        entry.kinds |= kinds
+        entry.announcements = gather((*entry.announcements, *announced))
+        entry.ready = ready if entry.ready is None else min(entry.ready, ready)
+
+    def _start(self, key: SyncName) -> Run:
+        entry = self._entries[key]
+        entry.run = Run(
+            key=key,
+            kinds=entry.kinds or frozenset({TriggerKind.INTERVAL}),
+            announcements=entry.announcements,
+            failures=entry.failures,
+        )
+        entry.kinds, entry.announcements, entry.ready, entry.hold = frozenset(), (), None, None
+        entry.fresh = False
+        return entry.run
+
+    def _end(self, key: SyncName, now: datetime) -> tuple[_Entry | None, Run | None]:
+        """Take the run from its entry; null for one that was forgotten meanwhile."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None, None
+        if entry.gone:
+            del self._entries[key]
+            return None, None
+        run, entry.run = entry.run, None
+        entry.poll_at = max(entry.poll_at, now)
+        return entry, run
+
+
+def _try_again(run: Run, entry: _Entry, now: datetime) -> datetime:
+    deadline = run.awaited.deadline if run.awaited else now
+    if now >= deadline:
+        return now + entry.pace.retry
+    return min(now + lag_delay(entry.lags), deadline)
