@@ -1,1 +1,348 @@
-"""The Sync."""
+"""The Sync: which ref of which repository this agent makes which target match, as a person writes it.
+
+The documents are those a cluster will take as custom resources later, with the field names of Flux where the
+meaning is the same. Reading refuses what is unknown; a field whose function is not built is unknown. Errors say
+file, document and field, all at once, and repeat no value: a URL may have a password in it.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from agent.core.inbox import Pace
+from bellpull.contract.report import Watches
+from bellpull.contract.repository import Ref, RefKind, Repository
+from bellpull.contract.text import RefName, SyncName, TreePath, text
+from bellpull.runtime.config import ConfigError, Problem, Settings, parse
+
+__all__ = ["API_VERSION", "DirectoryTarget", "SecretName", "Source", "Sync", "Target", "duration", "load_syncs"]
+
+API_VERSION: Final = "bellpull.dev/v1alpha1"
+
+_UNITS: Final[Mapping[str, timedelta]] = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+}
+_PART: Final = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)"
+_DURATION: Final = f"(?:{_PART})+"
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_URL_WITH_USER: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*@")
+_WEB: Final = ("https://", "http://")
+
+
+def duration(value: object) -> timedelta:
+    """Read a duration as Go and Flux write it: `90s`, `1m30s`, `1.5h`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str) or not re.fullmatch(_DURATION, value):
+        raise ValueError("is no duration: write it with units, such as 30s, 5m or 1h30m")
+    return sum((float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value)), timedelta())
+
+
+def _within(least: str, most: str) -> AfterValidator:
+    lowest, highest = duration(least), duration(most)
+
+    def check(value: timedelta) -> timedelta:
+        if not lowest <= value <= highest:
+            raise ValueError(f"is not between {least} and {most}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _written(value: timedelta) -> str:
+    return f"{value / timedelta(seconds=1):g}s"
+
+
+_Duration = Annotated[
+    timedelta,
+    BeforeValidator(duration),
+    PlainSerializer(_written, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$"}),
+]
+
+
+def _repository_url(value: str) -> str:
+    Repository.from_url(value)  # one reading of URLs, here and where events are matched
+    if not value.startswith(_WEB):
+        raise ValueError("is not an https:// or http:// URL: SSH is not built yet")
+    if _URL_WITH_USER.match(value):
+        raise ValueError("has credentials in it: name a secretRef instead (files username, password)")
+    if not _has_port_or_none(value):
+        raise ValueError("has a port that is not between 1 and 65535")
+    return value
+
+
+def _has_port_or_none(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+def _tree_path(value: str) -> str:
+    path = value.removesuffix("/")
+    while path.startswith("./"):
+        path = path[2:].lstrip("/")
+    return text(TreePath, "" if path == "." else path)
+
+
+def _ref_name(value: str) -> str:
+    if value.startswith("refs/"):
+        raise ValueError("is a full ref: write the name of the branch or tag alone")
+    return text(RefName, value)
+
+
+def _target_path(value: Path) -> Path:
+    written = str(value)
+    if "\0" in written or value.name in ("", ".."):
+        raise ValueError("is no path whose last part is a name")
+    if written.startswith("~"):
+        raise ValueError("begins with ~, which is not expanded: write the whole path")
+    return value
+
+
+def _pattern(expression: str, means: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(expression, value):
+            raise ValueError(means)
+        return value
+
+    return AfterValidator(check)
+
+
+Label = Annotated[
+    str,
+    _pattern(_LABEL, "is not a name of a-z, 0-9 and '-' in between, up to 63 characters"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_LABEL}$"}),
+]
+SecretName = Annotated[
+    str,
+    _pattern(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", "is not the name of a secret: a-z, 0-9, '-' and '.'"),
+]
+
+
+class _Part(Settings):
+    """A part of a document: camelCase, as in Kubernetes."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False)
+
+
+class Metadata(_Part):
+    """What the Sync is called."""
+
+    name: Label
+    namespace: Label = "default"
+
+
+class SecretReference(_Part):
+    """A secret by name."""
+
+    name: SecretName
+    """A folder below the agent's `secrets`, with the files `username` and `password`."""
+
+
+class Source(_Part):
+    """What to read: one branch or one tag of a repository, or a folder of it."""
+
+    url: Annotated[str, AfterValidator(_repository_url)]
+    """Where to fetch from, by HTTPS."""
+    branch: Annotated[str, AfterValidator(_ref_name)] | None = None
+    tag: Annotated[str, AfterValidator(_ref_name)] | None = None
+    path: Annotated[str, AfterValidator(_tree_path)] = ""
+    """The folder to read, such as `./public`; all of the tree by default."""
+    secret_ref: SecretReference | None = None
+    """Credentials for the repository; none for a public one."""
+
+    @model_validator(mode="after")
+    def _names_one_ref(self) -> Self:
+        if (self.branch is None) == (self.tag is None):
+            raise ValueError("needs exactly one of branch and tag")
+        return self
+
+    @property
+    def repository(self) -> Repository:
+        """The repository, as events name it."""
+        return Repository.from_url(self.url)
+
+    @property
+    def ref(self) -> Ref:
+        """The branch or tag."""
+        if self.branch is not None:
+            return Ref(kind=RefKind.BRANCH, name=RefName(self.branch))
+        return Ref(kind=RefKind.TAG, name=RefName(self.tag or ""))
+
+
+class DirectoryTarget(_Part):
+    """A directory on this machine."""
+
+    path: Annotated[Path, AfterValidator(_target_path)]
+    """The link that is switched; relative to the file of the Sync."""
+    keep_releases: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
+    """How many releases stay on disk, the current one among them."""
+    adopt: Annotated[bool, Field(strict=True)] = False
+    """Whether something else that is at `path` is moved aside; else it is an error."""
+
+
+class Target(_Part):
+    """What is made to match."""
+
+    directory: DirectoryTarget
+
+
+def _shown(default: str) -> Any:
+    return Field(json_schema_extra={"default": default})
+
+
+class Spec(_Part):
+    """What to read, how often, and what to make match."""
+
+    source: Source
+    interval: Annotated[_Duration, _within("1s", "24h"), _shown("5m")] = duration("5m")
+    """How often to look without having been told to, by up to a fifth sooner or later."""
+    retry_interval: Annotated[_Duration, _within("1s", "24h"), _shown("1m")] = duration("1m")
+    """The longest pause after failures; pauses begin with a second."""
+    timeout: Annotated[_Duration, _within("1s", "1h"), _shown("2m")] = duration("2m")
+    """For how long attempts at a commit may go wrong before it is said to have failed."""
+    target: Target
+
+
+class Sync(_Part):
+    """One document."""
+
+    api_version: Literal["bellpull.dev/v1alpha1"]
+    kind: Literal["Sync"]
+    metadata: Metadata
+    spec: Spec
+
+    @property
+    def name(self) -> SyncName:
+        """`namespace/name`."""
+        return text(SyncName, f"{self.metadata.namespace}/{self.metadata.name}")
+
+    @property
+    def ref(self) -> Ref:
+        """The branch or tag it follows."""
+        return self.spec.source.ref
+
+    @property
+    def watches(self) -> Watches:
+        """What it reads, as reports say it."""
+        source = self.spec.source
+        return Watches(repository=source.repository, ref=source.ref, path=TreePath(source.path))
+
+    @property
+    def pace(self) -> Pace:
+        """How often it runs; it never pauses for longer than its interval."""
+        return Pace(interval=self.spec.interval, retry=min(self.spec.retry_interval, self.spec.interval))
+
+    @property
+    def policy(self) -> str:
+        """A hash of everything but the tree that decides what is made: the other half of the key of R35."""
+        made = f"directory/1\0{self.spec.target.directory.path}"
+        return sha256(made.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    def within(self, folder: Path) -> Self:
+        """Return the Sync with its target's path absolute, a relative one being below `folder`."""
+        target = self.spec.target
+        path = Path(os.path.normpath(folder.absolute() / target.directory.path))
+        directory = target.directory.model_copy(update={"path": path})
+        spec = self.spec.model_copy(update={"target": target.model_copy(update={"directory": directory})})
+        return self.model_copy(update={"spec": spec})
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A Sync, and where it is written."""
+
+    sync: Sync
+    file: Path
+    document: int
+
+    @property
+    def target(self) -> PurePosixPath:
+        return PurePosixPath(self.sync.spec.target.directory.path)
+
+    def called(self, other: "_Found") -> str:
+        """Name this one in a problem of `other`."""
+        place = f"document {self.document}"
+        return place if other.file == self.file else f"{self.file.name} {place}"
+
+
+_Wrong = tuple[Path, Problem]
+
+
+def load_syncs(files: Mapping[Path, Iterable[tuple[int, object]]]) -> tuple[Sync, ...]:
+    """Read the documents (number from 1, value) of each file; paths of targets come back absolute.
+
+    Raises:
+        ConfigError: with everything that is wrong, each with file, document and field.
+    """
+    found: list[_Found] = []
+    wrong: list[_Wrong] = []
+    for file, documents in files.items():
+        for number, value in documents:
+            sync, problems = parse(Sync, value, where=f"document {number} ")
+            wrong += [(file, Problem(path=each.path.strip(), problem=each.problem)) for each in problems]
+            if sync is not None:
+                found.append(_Found(sync.within(file.parent), file, number))
+    wrong += [*_same_names(found), *_same_targets(found)]
+    if wrong:
+        raise _error(wrong)
+    return tuple(each.sync for each in found)
+
+
+def _same_names(found: list[_Found]) -> Iterator[_Wrong]:
+    first: dict[SyncName, _Found] = {}
+    for each in found:
+        other = first.setdefault(each.sync.name, each)
+        if other is not each:
+            yield _wrong(each, "metadata.name", f"{each.sync.name} is there twice: also in {other.called(each)}")
+
+
+def _same_targets(found: list[_Found]) -> Iterator[_Wrong]:
+    """Find targets that are the same, or one inside the other: each would undo the other as drift."""
+    first: dict[PurePosixPath, _Found] = {}
+    for each in sorted(found, key=lambda one: len(one.target.parts)):
+        above = next((first[path] for path in (each.target, *each.target.parents) if path in first), None)
+        first.setdefault(each.target, each)
+        if above is not None and above.sync.name != each.sync.name:
+            how = "is" if above.target == each.target else "is inside"
+            names = f"{above.sync.name} ({above.called(each)})"
+            yield _wrong(each, "spec.target.directory.path", f"of {each.sync.name} {how} the target of {names}")
+
+
+def _wrong(each: _Found, field: str, problem: str) -> _Wrong:
+    return each.file, Problem(path=f"document {each.document} {field}", problem=problem)
+
+
+def _error(wrong: list[_Wrong]) -> ConfigError:
+    """Blame the file, or where several have problems their folder, with the file's name before each."""
+    files = {file for file, _ in wrong}
+    if len(files) == 1:
+        return ConfigError(files.pop(), [problem for _, problem in wrong])
+    problems = [Problem(path=f"{file.name} {each.path}", problem=each.problem) for file, each in wrong]
+    return ConfigError(Path(os.path.commonpath([file.parent for file in files])), problems)
