@@ -1,0 +1,207 @@
+"""`bellpull enroll`: admits an agent. Makes its record for the gateway, and its folder with all that it needs.
+
+The agent's private key and token exist in its folder only: the record has the public key and the token's hash.
+The record is written last, so that the gateway never hears of an agent that could not be made.
+"""
+
+import re
+import secrets
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from bellpull.cli.failure import FailureError, explained
+from bellpull.cli.new_files import OPEN, NewFile, make
+
+if TYPE_CHECKING:
+    from gateway.app.config import GatewayConfig
+
+__all__ = ["enroll"]
+
+_AGENT: Final = """\
+# The agent {name}; `bellpull agent` in this folder runs it, `bellpull check` explains it. Paths are relative to here.
+agent: {name}
+environment: {environment}
+gateway:
+  url: {url}
+  installation: {installation}
+  keys: {{file: gateway-keys.json}}    # the gateway's public keys, pinned
+  token: {{file: token}}
+report_key: {{file: report.jwk}}
+syncs: syncs.yaml
+secrets: ./secrets                   # for each secretRef a folder with the files username and password
+state: ./state
+"""
+
+_SYNC: Final = """\
+# What this agent makes match what: one document a Sync, more after a line of ---.
+apiVersion: bellpull.dev/v1alpha1
+kind: Sync
+metadata: {{name: {sync}}}
+spec:
+  source:
+    url: {url}
+    branch: main
+    path: ./                           # a folder of the repository
+    # secretRef: {{name: {sync}-git}}      # reads ./secrets/{sync}-git/username and password
+  interval: 5m                         # looks by itself too, should no event come
+  target:
+    directory: {{path: ./site}}          # a link that is switched; its releases are kept beside it
+"""
+
+
+def enroll(  # noqa: PLR0917  # options are not passed by position
+    name: Annotated[str, typer.Argument(help="The agent's name, such as web-1.")],
+    repository: Annotated[
+        list[str],
+        typer.Option("--repository", "-r", help="What it may hear: HOST/PATH, * within a part, ** across; or a URL."),
+    ],
+    environment: Annotated[str, typer.Option("--environment", "-e", help="What it may report for.")] = "production",
+    config: Annotated[
+        Path, typer.Option("--config", "-c", envvar="BELLPULL_GATEWAY_CONFIG", help="The gateway's configuration.")
+    ] = Path("gateway.yaml"),
+    gateway_url: Annotated[
+        str | None,
+        typer.Option("--gateway-url", envvar="BELLPULL_GATEWAY_URL", help="Where the agent finds the gateway."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The agent's folder; ./NAME if not said.")] = None,
+) -> None:
+    """Admit an agent: make its record for the gateway and its folder, and print the agent's configuration."""
+    with explained(extra="gateway"):
+        from gateway.app.config import load_config
+
+        settings = load_config(config)
+        record = config.parent / settings.agents / f"{_name(name, 'NAME')}.yaml"
+        if record.exists():
+            raise FailureError(
+                f"{record}: an agent of this name is enrolled already; nothing was written",
+                "to take its rights away, and enroll it anew, remove that file",
+            )
+        url = gateway_url or f"http://{settings.listen.agents}"
+        admitted = _admit(name, _name(environment, "--environment"), repository, settings, config)
+        folder = out or Path(name)
+        files = _files(admitted, url, settings.installation)
+        make(folder, {**files})
+        _write_record(record, admitted)
+    print(files["agent.yaml"].data.decode(), end="")
+    _say(folder, record, url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Admitted:
+    name: str
+    environment: str
+    repositories: tuple[str, ...]
+    first_url: str
+    token: str
+    report_key: bytes
+    gateway_keys: bytes
+    record: dict[str, Any]
+
+
+def _admit(
+    name: str, environment: str, repositories: list[str], settings: "GatewayConfig", config: Path
+) -> _Admitted:
+    from gateway.app.enrolment import Enrolment
+
+    from bellpull.runtime import jose
+    from bellpull.runtime.config import read_secret
+
+    try:
+        seal = jose.load_private(read_secret(settings.seal.key, config.parent).reveal())
+    except ValueError as error:
+        raise FailureError(f"{config}: seal.key: {error}") from None
+    patterns = tuple(_pattern(each) for each in repositories)
+    key = jose.generate()
+    token = f"bpa_{name}_{secrets.token_hex(32)}"
+    record = {
+        "agent": name,
+        "environments": [environment],
+        "repositories": list(patterns),
+        "token": {"sha256": sha256(token.encode()).hexdigest()},
+        "keys": [jose.public_jwk(key.public)],
+    }
+    _check_record(Enrolment, record)
+    return _Admitted(
+        name=name,
+        environment=environment,
+        repositories=patterns,
+        first_url=_clone_url(repositories[0], patterns[0]),
+        token=token,
+        report_key=jose.dump_private(key),
+        gateway_keys=jose.public_set([jose.public_jwk(seal.public)]),
+        record=record,
+    )
+
+
+def _check_record(model: Any, record: dict[str, Any]) -> None:
+    from bellpull.runtime.config import parse
+
+    _, problems = parse(model, record)
+    if problems:
+        raise FailureError(*(f"the record would be wrong: {problem}" for problem in problems))
+
+
+def _files(admitted: _Admitted, url: str, installation: str) -> dict[str, NewFile]:
+    agent = _AGENT.format(name=admitted.name, environment=admitted.environment, url=url, installation=installation)
+    sync = re.sub(r"[^a-z0-9]+", "-", admitted.first_url.rsplit("/", 1)[-1].lower().removesuffix(".git")).strip("-")
+    return {
+        "agent.yaml": NewFile(agent.encode(), OPEN),
+        "gateway-keys.json": NewFile(admitted.gateway_keys, OPEN),
+        "syncs.yaml": NewFile(_SYNC.format(sync=sync[:50] or "site", url=admitted.first_url).encode(), OPEN),
+        ".gitignore": NewFile(b"/token\n/report.jwk\n/secrets/\n/state/\n/site\n", OPEN),
+        "report.jwk": NewFile(admitted.report_key),
+        "token": NewFile(admitted.token.encode() + b"\n"),
+    }
+
+
+def _write_record(record: Path, admitted: _Admitted) -> None:
+    import yaml
+
+    from bellpull.runtime.files import write_atomic
+
+    text = yaml.safe_dump(admitted.record, sort_keys=False)
+    record.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    write_atomic(record, text.encode(), mode=OPEN)
+
+
+def _name(value: str, option: str) -> str:
+    from bellpull.contract.text import Name, text
+
+    try:
+        return text(Name, value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _pattern(repository: str) -> str:
+    """Return what events are compared with: a URL names the one repository it leads to."""
+    from bellpull.contract.repository import Repository
+
+    if "://" not in repository:
+        return repository.strip("/").removesuffix(".git").casefold()
+    try:
+        return Repository.from_url(repository).key
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--repository") from None
+
+
+def _clone_url(repository: str, pattern: str) -> str:
+    """Return a URL for the first Sync: as given, or made from the pattern, with a name where it has a star."""
+    if repository.startswith(("https://", "http://")):
+        return repository
+    named = pattern if "://" in repository else repository.strip("/")
+    return "https://" + re.sub(r"[^/]*\*[^/]*", "example", named)
+
+
+def _say(folder: Path, record: Path, url: str) -> None:
+    for line in (
+        f"wrote {record}: the gateway reads it by itself",
+        f"wrote {folder}: bring it to the agent's machine; it holds the agent's token and private key",
+        f"edit  {folder / 'syncs.yaml'}: which repository goes where",
+        f"run   bellpull agent --config {folder / 'agent.yaml'}   (it dials {url})",
+    ):
+        typer.echo(line, err=True)
