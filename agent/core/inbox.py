@@ -95,6 +95,9 @@ class _Entry:
     failures: int = 0
     lags: int = 0
     gone: bool = False
+    """Whether it was forgotten, and only its run is left."""
+    orphan: bool = False
+    """Whether it was forgotten since its run began: that run puts nothing back."""
 
     def due_at(self) -> datetime:
         """When it runs next, were it not busy."""
@@ -134,7 +137,7 @@ class Inbox:
         """Stop watching `key`, with all that it wants; what runs of it still has to end before it runs again."""
         entry = self._entries.pop(key, None)
         if entry is not None and entry.run is not None:
-            self._entries[key] = _Entry(pace=entry.pace, poll_at=entry.poll_at, run=entry.run, gone=True)
+            self._entries[key] = _Entry(pace=entry.pace, poll_at=entry.poll_at, run=entry.run, gone=True, orphan=True)
 
     def offer(
         self,
@@ -235,14 +238,15 @@ class Inbox:
         return entry.run
 
     def _end(self, key: SyncName, now: datetime) -> tuple[_Entry | None, Run | None]:
-        """Take the run from its entry; null for one that was forgotten meanwhile."""
+        """Take the run from its entry; null for what was forgotten meanwhile."""
         entry = self._entries.get(key)
         if entry is None:
             return None, None
         if entry.gone:
             del self._entries[key]
             return None, None
-        run, entry.run = entry.run, None
+        run, entry.run = None if entry.orphan else entry.run, None
+        entry.orphan = False
         entry.poll_at = max(entry.poll_at, now)
         return entry, run
 

@@ -298,6 +298,7 @@ class InboxLaws(RuleBasedStateMachine):
         self.running: dict[SyncName, Run] = {}
         self.open: dict[SyncName, set[MessageId]] = {}
         self.wanted: set[SyncName] = set()
+        self.orphans: set[SyncName] = set()
         self.number = 0
         self.inbox = Inbox()
 
@@ -307,6 +308,15 @@ class InboxLaws(RuleBasedStateMachine):
         for key in (SITE, SHOP, BLOG):
             self.inbox.watch(key, PACE, self.now, MIDDLE)
             self.open[key] = set()
+
+    @rule(key=keys)
+    def forget_and_watch_again(self, key: SyncName) -> None:
+        """A Sync is removed and comes back: what it wanted is gone, and what goes on of it puts nothing back."""
+        self.inbox.forget(key)
+        self.inbox.watch(key, PACE, self.now, MIDDLE)
+        self.open[key] = set()
+        self.wanted.discard(key)
+        self.orphans |= {key} & self.running.keys()
 
     @rule(key=keys, back=st.integers(0, 3))
     def announce(self, key: SyncName, back: int) -> None:
@@ -344,10 +354,13 @@ class InboxLaws(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.running)))
         run = self.running.pop(key)
         if how == "done":
+            self.orphans.discard(key)
             self.inbox.done(key, self.now, chance)
             return
-        self.open[key] |= set(run.trigger.events)
-        self.wanted.add(key)
+        if key not in self.orphans:
+            self.open[key] |= set(run.trigger.events)
+            self.wanted.add(key)
+        self.orphans.discard(key)
         if how == "failed":
             self.inbox.failed(key, self.now, chance)
         elif how == "waiting":
@@ -372,6 +385,7 @@ class InboxLaws(RuleBasedStateMachine):
         for _ in range(12):
             for key in tuple(self.running):
                 self.running.pop(key)
+                self.orphans.discard(key)
                 self.inbox.done(key, self.now, MIDDLE)
             self.now += PACE.retry
             self.take()
