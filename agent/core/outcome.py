@@ -84,7 +84,12 @@ class SyncRecord:
         return self.key == key
 
     def now(self, word: Word, commit: CommitId | None, message: str = "") -> Self:
-        """Return the record of a Sync that is on its way: `waiting`, `working`, `judging` or `held`."""
+        """Return the record of a Sync that is on its way: `waiting`, `working`, `judging` or `held`.
+
+        What failed stays `failed` while it is tried again; only the message is that of the last try.
+        """
+        if self.word is Word.FAILED and commit in (None, self.commit):
+            return replace(self, message=note(message) or self.message)
         return replace(self, word=word, commit=commit, message=note(message))
 
     def writing(self, commit: CommitId) -> Self:

@@ -85,6 +85,14 @@ def test_a_passing_error_is_working_until_the_timeout() -> None:
     assert record.is_out_of_time(NOW + timedelta(seconds=120), TIMEOUT)
 
 
+@pytest.mark.parametrize("word", [Word.WAITING, Word.WORKING, Word.JUDGING, Word.HELD])
+def test_on_its_way(word: Word) -> None:
+    """An open word changes where it stands, and neither what is applied nor the history."""
+    record = APPLIED_A.now(word, B, "not there yet")
+    assert (record.word, record.commit, record.message) == (word, B, "not there yet")
+    assert (record.applied, record.key, record.outcomes) == (A, TREE, APPLIED_A.outcomes)
+
+
 def test_another_commit_has_its_own_time() -> None:
     record = APPLIED_A.stumbled(B, "", NOW).stumbled(C, "", NOW + timedelta(seconds=100))
     assert not record.is_out_of_time(NOW + timedelta(seconds=120), TIMEOUT)
@@ -100,6 +108,16 @@ def test_failed_stays_failed_while_it_is_retried() -> None:
     record = APPLIED_A.stumbled(B, "", NOW).after(said(Word.FAILED, B, 2))
     assert record.stumbled(B, "", NOW + TIMEOUT).is_out_of_time(NOW + TIMEOUT, TIMEOUT)
     assert record.applied == A
+
+
+def test_trying_again_does_not_take_failed_back() -> None:
+    """R37: nobody sees `failed` turn into `working` and back at each try; another commit is another matter."""
+    failed = APPLIED_A.after(said(Word.FAILED, B, 2, message="disk is full"))
+    for again in (failed.writing(B), failed.stumbled(B, "still full", NOW), failed.stumbled(None, "no route", NOW)):
+        assert (again.word, again.commit) == (Word.FAILED, B)
+    assert failed.writing(B).message == "disk is full"
+    assert failed.stumbled(B, "still full", NOW).message == "still full"
+    assert failed.writing(C).word is Word.WORKING
 
 
 def test_failed_becomes_applied() -> None:
