@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Literal, NoReturn, Self, TypeVar
@@ -25,10 +26,11 @@ import apsw
 
 from gateway.ports.disk import DiskFailed
 
-__all__ = ["Database", "Schema", "WriteRefused"]
+__all__ = ["Database", "Schema", "WriteRefused", "microseconds", "moment"]
 
 _T = TypeVar("_T")
 _FATAL: Final = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GROUP: Final = 512
 """Writes in one transaction at most."""
 _READERS: Final = 4
@@ -41,6 +43,16 @@ _TRUNCATE_PAGES: Final = 16_384
 
 class WriteRefused(Exception):  # noqa: N818 - it says what happened
     """A write that was not made, or not in time; the message says why."""
+
+
+def microseconds(time: datetime) -> int:
+    """Return `time`, aware, as it is stored: microseconds since 1970."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(stored: int) -> datetime:
+    """Return the time that was stored."""
+    return _EPOCH + timedelta(microseconds=stored)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import string
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from bellpull.contract.event import ChangeUpdated, RefUpdated, Resync
 from bellpull.contract.message import Message, encode
 from bellpull.contract.repository import Repository
 from bellpull.contract.text import CommitId, Name
-from gateway.adapters.database import Database, Schema, WriteRefused
+from gateway.adapters.database import Database, Schema, WriteRefused, microseconds, moment
 from gateway.core.answer import Announcement
 from gateway.core.resume import Epoch, Held, Resume, resume
 from gateway.core.twins import Earlier, folds
@@ -33,7 +33,6 @@ __all__ = ["SqliteJournal", "open_journal"]
 _WITHIN_S: Final = 2.0
 """How long a delivery waits for the disk (R8)."""
 _WORD: Final = string.ascii_lowercase + string.digits
-_EPOCH0: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _SCHEMA: Final = Schema(
     version=1,
@@ -106,7 +105,7 @@ class SqliteJournal:
 
         def job(connection: apsw.Connection) -> int:
             newest = _last_number(connection)
-            values = (word, newest + 1, _microseconds(now))
+            values = (word, newest + 1, microseconds(now))
             connection.execute("INSERT INTO epochs (word, first, started) VALUES (?, ?, ?)", values)
             return newest
 
@@ -208,7 +207,7 @@ def _earlier(connection: apsw.Connection, row: dict[str, Any]) -> Earlier | None
         return None
     newest = "SELECT max(seq) FROM events WHERE repository = :repository AND ref = :ref"
     newest_of_ref = connection.execute(newest, row).get
-    return Earlier(seq=found[0], accepted=_time(found[1]), newest_of_ref=newest_of_ref)
+    return Earlier(seq=found[0], accepted=moment(found[1]), newest_of_ref=newest_of_ref)
 
 
 def _values(message: Message, common: dict[str, str], now: datetime) -> dict[str, Any]:
@@ -221,7 +220,7 @@ def _values(message: Message, common: dict[str, str], now: datetime) -> dict[str
         "ref": ref,
         "commit_id": commit,
         "announces": announces,
-        "accepted": _microseconds(now),
+        "accepted": microseconds(now),
         "body": encode(message),
     }
 
@@ -247,7 +246,7 @@ def _row(values: Any) -> Row:
         ref=ref,
         commit=commit,
         source=source,
-        accepted=_time(accepted),
+        accepted=moment(accepted),
         body=body,
     )
 
@@ -261,7 +260,7 @@ def _announcement(values: Any) -> Announcement:
         ref=ref,
         commit=commit,
         source=source,
-        accepted=_time(accepted),
+        accepted=moment(accepted),
         again=bool(again),
     )
 
@@ -281,11 +280,3 @@ def _held(connection: apsw.Connection) -> Held:
 def _last_number(connection: apsw.Connection) -> int:
     found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").get
     return found or 0
-
-
-def _microseconds(time: datetime) -> int:
-    return (time - _EPOCH0) // timedelta(microseconds=1)
-
-
-def _time(microseconds: int) -> datetime:
-    return _EPOCH0 + timedelta(microseconds=microseconds)

@@ -41,11 +41,21 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastHeard:
-    """How an agent was heard last: when (the gateway's clock), and its last full state if it ever sent one."""
+    """How an agent was heard last.
+
+    Attributes:
+        heard: when, by the gateway's clock.
+        environment: of its last message.
+        version: of its last heartbeat.
+        syncs: its last full state, if it ever sent one.
+        full: (epoch, seq) of that.
+    """
 
     heard: datetime
+    environment: Name
     version: str | None
     syncs: tuple[SyncState, ...] | None
+    full: tuple[int, int] | None
 
 
 class State(Protocol):
