@@ -180,7 +180,7 @@ class Inbox:
 
     def done(self, key: SyncName, now: datetime, chance: float) -> None:
         """End the run of `key`: everything it took is answered."""
-        entry, _ = self._end(key, now)
+        entry, _ = self._end(key)
         if entry is None:
             return
         entry.failures = entry.lags = 0
@@ -188,7 +188,7 @@ class Inbox:
 
     def failed(self, key: SyncName, now: datetime, chance: float) -> None:
         """End the run of `key` and put back what it took, for after a pause that grows with each failure."""
-        entry, run = self._end(key, now)
+        entry, run = self._end(key)
         if entry is None or run is None:
             return
         if not entry.fresh:
@@ -202,7 +202,7 @@ class Inbox:
         It is tried again after 50 ms, later 5 s, and last when the waiting ends; an announcement that is past its
         deadline is not tried at that pace (R29).
         """
-        entry, run = self._end(key, now)
+        entry, run = self._end(key)
         if entry is None or run is None:
             return
         if not entry.fresh:
@@ -212,7 +212,7 @@ class Inbox:
 
     def postponed(self, key: SyncName, now: datetime, until: datetime) -> None:
         """End the run of `key` before it did anything; it runs again at `until`, or when something new is offered."""
-        entry, run = self._end(key, now)
+        entry, run = self._end(key)
         if entry is None or run is None:
             return
         entry.hold = until
@@ -237,7 +237,7 @@ class Inbox:
         entry.fresh = False
         return entry.run
 
-    def _end(self, key: SyncName, now: datetime) -> tuple[_Entry | None, Run | None]:
+    def _end(self, key: SyncName) -> tuple[_Entry | None, Run | None]:
         """Take the run from its entry; null for what was forgotten meanwhile."""
         entry = self._entries.get(key)
         if entry is None:
@@ -247,7 +247,6 @@ class Inbox:
             return None, None
         run, entry.run = None if entry.orphan else entry.run, None
         entry.orphan = False
-        entry.poll_at = max(entry.poll_at, now)
         return entry, run
 
 

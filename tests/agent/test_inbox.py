@@ -219,6 +219,23 @@ def test_a_spread_is_kept_unless_something_is_sooner() -> None:
     assert only(inbox.due(at(7))).kinds == {EVENTS, DRIFT}
 
 
+def test_a_spread_does_not_put_off_what_is_due() -> None:
+    inbox = watching()
+    inbox.offer(SITE, DRIFT, NOW)
+    inbox.offer(SITE, EVENTS, NOW, at=at(8))
+    assert only(inbox.due(NOW)).kinds == {EVENTS, DRIFT}
+
+
+def test_what_came_while_git_was_asked_is_looked_for_at_once() -> None:
+    """It does not wait for the pause that the announcement before it had earned."""
+    inbox = watching()
+    inbox.offer(SITE, EVENTS, NOW, announced(1))
+    inbox.due(NOW)
+    inbox.offer(SITE, EVENTS, NOW, announced(2))
+    inbox.waiting(SITE, NOW)
+    assert events(only(inbox.due(NOW))) == [1, 2]
+
+
 def test_postponed_runs_later_with_all_it_had() -> None:
     inbox = watching()
     inbox.offer(SITE, EVENTS, NOW, announced(1))

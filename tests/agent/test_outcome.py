@@ -147,6 +147,14 @@ def test_polling_leaves_the_history_alone() -> None:
     assert history(record) == [(Word.APPLIED, A, [1])]
 
 
+def test_the_last_ten_are_kept() -> None:
+    """R36: ten words, whatever they answer."""
+    record = APPLIED_A
+    for number in range(2, 14):
+        record = record.after(said(Word.SUPERSEDED, B, number))
+    assert [events for _, _, events in history(record)] == [[number] for number in range(4, 14)]
+
+
 def test_a_poll_that_finds_something_is_remembered() -> None:
     record = APPLIED_A.after(said(Word.APPLIED, B), key=OTHER_TREE)
     assert history(record)[-1] == (Word.APPLIED, B, [])
