@@ -1,0 +1,89 @@
+"""The gateway's configuration file."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from bellpull.contract.text import Name
+from bellpull.runtime.config import Address, SecretRef, Settings, kind, load
+from gateway.core.patterns import is_pattern
+from gateway.core.providers import PROVIDERS
+
+__all__ = ["GatewayConfig", "Listen", "Patterns", "SealSettings", "SourceSettings", "load_config"]
+
+
+def _provider(value: str) -> str:
+    if value not in PROVIDERS:
+        raise ValueError(f"is none of {', '.join(sorted(PROVIDERS))}")
+    return value
+
+
+def _pattern(value: str) -> str:
+    if not is_pattern(value):
+        raise ValueError("is no pattern: write HOST/PATH, with * within a part and ** across parts")
+    return value
+
+
+Patterns = Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], Field(min_length=1)]
+"""Repositories, at least one pattern."""
+
+
+class SealSettings(Settings):
+    """How events are sealed."""
+
+    key: SecretRef
+    """The installation's private Ed25519 key (JWK), shared by its gateways."""
+
+
+class Listen(Settings):
+    """Where the three listeners are; none has TLS of its own: end it in front."""
+
+    hooks: Address = Address(host="127.0.0.1", port=8080)
+    """For the Git providers: POST to sources, nothing else."""
+    agents: Address = Address(host="127.0.0.1", port=8081)
+    """For agents: the stream, and reports."""
+    console: Address = Address(host="127.0.0.1", port=8082)
+    """For operators: API, metrics, health."""
+
+
+class SourceSettings(Settings):
+    """One webhook: its URL is `/hooks/NAME` on the `hooks` listener."""
+
+    name: Annotated[Name, kind(Name)]
+    provider: Annotated[str, AfterValidator(_provider)]
+    """Who sends it; the reference has the list."""
+    secrets: Annotated[tuple[SecretRef, ...], Field(min_length=1)]
+    """What deliveries are signed with; several while a secret is being rotated."""
+    repositories: Patterns
+    """What it may announce: patterns on `HOST/PATH`."""
+
+
+class GatewayConfig(Settings):
+    """All of the gateway's configuration file. Paths are relative to the file."""
+
+    installation: Annotated[Name, kind(Name)]
+    """This installation's name: agents accept only what is sealed for it."""
+    data: Path
+    """A folder of the gateway's own: the journal and the state."""
+    seal: SealSettings
+    listen: Listen = Listen()
+    agents: Path = Path("agents")
+    """A folder with an enrolment record for each agent, written by `bellpull enroll`."""
+    sources: tuple[SourceSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_each_source_once(self) -> Self:
+        names = [source.name for source in self.sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"sources: the name {twice[0]} is there twice")
+        return self
+
+
+def load_config(path: Path) -> GatewayConfig:
+    """Read the configuration file; `data` and `agents` come back as they are written, secrets are not read.
+
+    Raises:
+        ConfigError: everything that is wrong with it.
+    """
+    return load(GatewayConfig, path)

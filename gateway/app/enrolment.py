@@ -1,0 +1,87 @@
+"""Enrolment records: which agents there are, what each may hear and say, and how it is known.
+
+One YAML file an agent, written by `bellpull enroll`. Nothing in it is secret: the token's hash, public keys.
+"""
+
+import hmac
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from bellpull.contract.seal import PinnedKey
+from bellpull.contract.text import Name
+from bellpull.runtime.config import ConfigError, Problem, Settings, kind, load
+from bellpull.runtime.jose import load_public
+from gateway.app.config import Patterns
+
+__all__ = ["Enrolment", "Enrolments", "TokenHash", "load_enrolments"]
+
+_TOKEN_PREFIX: Final = "bpa_"  # noqa: S105 - what tokens begin with
+
+
+class TokenHash(Settings):
+    """The agent's token, as a hash: it is 256 random bits, which need no slow one (R17)."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Enrolment(Settings):
+    """One agent's record."""
+
+    agent: Annotated[Name, kind(Name)]
+    environments: Annotated[tuple[Annotated[Name, kind(Name)], ...], Field(min_length=1)]
+    """Where it may say it is."""
+    repositories: Patterns
+    """What it may hear and report about."""
+    token: TokenHash
+    keys: Annotated[tuple[Mapping[str, Any], ...], Field(min_length=1)]
+    """Its public report keys (JWK); several while they are being rotated."""
+
+    _pinned: dict[str, PinnedKey] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _read_keys(self) -> Self:
+        for index, jwk in enumerate(self.keys):
+            try:
+                kid, key = load_public(jwk)
+            except ValueError as error:
+                raise ValueError(f"keys[{index}] {error}") from None
+            self._pinned[kid] = key
+        return self
+
+    @property
+    def pinned(self) -> Mapping[str, PinnedKey]:
+        """The report keys by kid."""
+        return self._pinned
+
+
+class Enrolments:
+    """All records, as of one moment."""
+
+    def __init__(self, records: Mapping[Name, Enrolment]) -> None:
+        self.records = records
+
+    def by_token(self, token: bytes) -> Enrolment | None:
+        """Return the record of the agent whose token this is, in constant time for a given name."""
+        name = token.decode("utf-8", "replace").removeprefix(_TOKEN_PREFIX).rpartition("_")[0]
+        record = self.records.get(Name(name)) if token.startswith(_TOKEN_PREFIX.encode()) else None
+        expected = record.token.sha256 if record else ""
+        return record if hmac.compare_digest(sha256(token).hexdigest(), expected) else None
+
+
+def load_enrolments(folder: Path) -> Enrolments:
+    """Read the records of all `*.yaml` files in `folder`; a folder that is not there has none. Blocks.
+
+    Raises:
+        ConfigError: everything that is wrong with the first record that is.
+    """
+    records: dict[Name, Enrolment] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        record = load(Enrolment, path)
+        if record.agent in records:
+            raise ConfigError(path, [Problem(path="agent", problem=f"{record.agent} has a record already")])
+        records[record.agent] = record
+    return Enrolments(records)

@@ -1,0 +1,187 @@
+"""The running gateway: what it is made of, how it starts and stops.
+
+Order of the stop (R11): not ready, listeners close, requests in flight end, streams end, last commit.
+"""
+
+import asyncio
+import os
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from bellpull.contract.seal import Signer
+from bellpull.contract.text import Name
+from bellpull.runtime import logs, service
+from bellpull.runtime.clock import utc_now
+from bellpull.runtime.config import Problems, SecretRef, exposed
+from bellpull.runtime.files import FolderLock, LockedError
+from bellpull.runtime.http import serve
+from bellpull.runtime.jose import load_private
+from bellpull.runtime.metrics import Metrics
+from bellpull.runtime.reload import Watched, Watcher
+from bellpull.runtime.secret import Secret
+from gateway.adapters.journal import open_journal
+from gateway.adapters.state import open_state
+from gateway.app.agents import AgentsParts, agents_app
+from gateway.app.api import api_routes
+from gateway.app.config import GatewayConfig, load_config
+from gateway.app.console import console_app
+from gateway.app.enrolment import Enrolments, load_enrolments
+from gateway.app.hooks import Hooks
+from gateway.core.receive import Source
+from gateway.ports.disk import DiskFailed
+from gateway.ports.journal import JournalError
+from gateway.ports.state import StateError
+
+__all__ = ["DISK_FAILED", "main"]
+
+DISK_FAILED: Final = 74
+"""Exit code after an I/O error of the journal's or the state's disk (EX_IOERR)."""
+
+_log = logs.logger("gateway")
+
+
+def main(config_path: Path) -> int:
+    """Run the gateway until it is stopped; return the exit code.
+
+    Raises:
+        ConfigError: everything that is wrong with the configuration.
+    """
+    logs.configure("gateway")
+    config = load_config(config_path)
+    folder = config_path.resolve().parent
+    watched = _Watched(config, config_path)
+    data = folder / config.data
+    return service.run(lambda stop: _run(config, data, watched, stop))
+
+
+class _Watched:
+    """What follows its files: secrets, the sealing key, enrolment records. Making one blocks."""
+
+    def __init__(self, config: GatewayConfig, path: Path) -> None:
+        self.watcher = Watcher()
+        self._config = config
+        self._path = path.resolve()
+        problems = Problems(path)
+        for index, source in enumerate(config.sources):
+            for number, ref in enumerate(source.secrets):
+                self._look(problems, f"sources[{index}].secrets[{number}]", ref)
+        self._look(problems, "seal.key", config.seal.key)
+        problems.check()
+        folder = self._path.parent
+        references = [ref for source in config.sources for ref in source.secrets]
+        self._sources = self.watcher.watch("webhook secrets", _files(references, folder), self._read_sources)
+        self._signer = self.watcher.watch("sealing key", _files([config.seal.key], folder), self._read_signer)
+        self._enrolments: Watched[Enrolments] = self.watcher.watch(
+            "enrolment records", [folder / config.agents], lambda: load_enrolments(folder / config.agents)
+        )
+
+    def sources(self) -> Mapping[str, Source]:
+        """Return the sources with their secrets, by name."""
+        return self._sources.value
+
+    def signer(self) -> Signer:
+        """Return the installation's sealing key."""
+        return self._signer.value
+
+    def enrolments(self) -> Enrolments:
+        """Return the enrolment records."""
+        return self._enrolments.value
+
+    def _look(self, problems: Problems, where: str, ref: SecretRef) -> None:
+        problems.secret(where, ref)
+        if warning := exposed(ref, self._path.parent):
+            _log.warning("a secret is exposed", problem=warning)
+
+    def _secret(self, problems: Problems, where: str, ref: SecretRef) -> tuple[Secret, ...]:
+        secret = problems.secret(where, ref)
+        return () if secret is None else (secret,)
+
+    def _read_sources(self) -> Mapping[str, Source]:
+        problems = Problems(self._path)
+        sources: dict[str, Source] = {}
+        for index, source in enumerate(self._config.sources):
+            secrets = [
+                secret
+                for number, ref in enumerate(source.secrets)
+                for secret in self._secret(problems, f"sources[{index}].secrets[{number}]", ref)
+            ]
+            sources[source.name] = Source(
+                installation=self._config.installation,
+                name=source.name,
+                provider=Name(source.provider),
+                secrets=tuple(secrets),
+                repositories=source.repositories,
+            )
+        problems.check()
+        return sources
+
+    def _read_signer(self) -> Signer:
+        problems = Problems(self._path)
+        secret = problems.secret("seal.key", self._config.seal.key)
+        if secret is not None:
+            try:
+                return load_private(secret.reveal())
+            except ValueError as error:
+                problems.add("seal.key", str(error))
+        problems.check()
+        raise AssertionError("unreachable: a key that cannot be read is a problem")
+
+
+def _files(references: list[SecretRef], folder: Path) -> list[Path]:
+    return [folder / ref.file for ref in references if ref.file is not None]
+
+
+async def _run(config: GatewayConfig, data: Path, watched: _Watched, stop: asyncio.Event) -> None:
+    try:
+        await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
+        lock = FolderLock(data)
+        await asyncio.to_thread(lock.acquire)
+        try:
+            await _serve(config, data, watched, stop)
+        finally:
+            lock.release()
+    except LockedError as error:
+        raise service.Fatal(str(error)) from None
+    except (JournalError, StateError) as error:
+        raise service.Fatal(str(error)) from None
+
+
+async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asyncio.Event) -> None:
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        journal = await stack.enter_async_context(open_journal(data / "journal.db", utc_now()))
+        state = await stack.enter_async_context(open_state(data / "state.db"))
+        parts = AgentsParts(
+            installation=config.installation,
+            journal=journal,
+            state=state,
+            enrolments=watched.enrolments,
+            signer=watched.signer,
+        )
+        listen = config.listen
+        routes = api_routes(journal, state, watched.enrolments)
+        console = console_app(journal, metrics, routes, stop.is_set)
+        bound = {
+            "console": await stack.enter_async_context(serve(console, listen.console, name="console")),
+            "agents": await stack.enter_async_context(serve(agents_app(parts), listen.agents, name="agents")),
+            "hooks": await stack.enter_async_context(
+                serve(Hooks(watched.sources, journal, metrics).app(), listen.hooks, name="hooks")
+            ),
+        }
+        _log.info("listening", pid=os.getpid(), **{name: str(address) for name, address in bound.items()})
+        await _until_stopped([journal.watch(), state.watch(), watched.watcher.run()], stop)
+    _log.info("stopped")
+
+
+async def _until_stopped(forever: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+    """Wait until asked to stop, or until the disk fails."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(each) for each in forever]
+            await stop.wait()
+            for task in running:
+                task.cancel()
+    except* DiskFailed as failed:
+        raise service.Fatal(str(failed.exceptions[0]), code=DISK_FAILED) from failed

@@ -1,0 +1,138 @@
+"""GitHub and GitHub Enterprise Server.
+
+Signed with HMAC-SHA256 over the raw body, also when the body is a form (`payload=...`, the default of GitHub's own
+page). Of its events only `push` is used: `create` and `delete` repeat it with less in it. Headers other than the
+signature are not covered by it and decide nothing but how the delivery is called.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from bellpull.contract.errors import ContractError
+from bellpull.contract.event import Assurance
+from bellpull.contract.repository import Ref, Repository, commit_or_none
+from bellpull.contract.text import CommitId
+from bellpull.runtime.secret import Secret
+from gateway.core.json_reader import PayloadError, explained, get, get_or_none, parse_object
+from gateway.core.providers.provider import Ignored, RefChange
+from gateway.core.request import Headers, Request
+from gateway.core.signature import fits_sha256
+from gateway.core.verified import Unverified, VerifiedBody, verified
+
+__all__ = ["CONTENT_TYPES", "decode", "delivery_id", "event_name", "verify"]
+
+_FORM: Final = "application/x-www-form-urlencoded"
+CONTENT_TYPES: Final = frozenset({"application/json", _FORM})
+_PREFIX: Final = b"sha256="
+_DELIVERY: Final = re.compile(rb"[A-Za-z0-9-]{1,64}")
+_EVENT: Final = re.compile(rb"[a-z_]{1,64}")
+_LOGIN: Final = re.compile(r"[A-Za-z0-9_\[\]-]{1,64}")
+_LAST_SECOND: Final = 253_402_300_799
+
+
+def verify(request: Request, secrets: Sequence[Secret]) -> VerifiedBody | Unverified:
+    """Check `X-Hub-Signature-256`, which must be there once, over the raw body."""
+    found = request.headers.all(b"x-hub-signature-256")
+    if len(found) != 1:
+        return Unverified(reason="no signature" if not found else "more than one signature")
+    if not found[0].startswith(_PREFIX):
+        return Unverified(reason="the signature is not sha256=...")
+    if not fits_sha256(found[0].removeprefix(_PREFIX), request.body, secrets):
+        return Unverified(reason="the signature fits none of the source's secrets")
+    return verified(request.body, Assurance.SIGNATURE)
+
+
+def delivery_id(headers: Headers) -> str | None:
+    """Return `X-GitHub-Delivery`, which stays the same when a delivery is sent again."""
+    value = headers.one(b"x-github-delivery")
+    return value.decode() if value is not None and _DELIVERY.fullmatch(value) else None
+
+
+def event_name(headers: Headers) -> str:
+    """Return `X-GitHub-Event`."""
+    value = headers.one(b"x-github-event")
+    return value.decode() if value is not None and _EVENT.fullmatch(value) else "unknown"
+
+
+def decode(body: VerifiedBody, headers: Headers) -> tuple[RefChange, ...] | Ignored:
+    """Read a delivery; everything but a push to a branch or tag is ignored with a reason."""
+    event = event_name(headers)
+    if event != "push":
+        return Ignored(reason="ping" if event == "ping" else f"the event {event} is not used")
+    payload = parse_object(_json_of(body, headers))
+    full_ref = get(payload, "ref", str)
+    if not full_ref.startswith(("refs/heads/", "refs/tags/")):
+        return Ignored(reason="the ref is neither a branch nor a tag")
+    return (_change(payload, full_ref),)
+
+
+def _json_of(body: VerifiedBody, headers: Headers) -> bytes:
+    content_type = (headers.one(b"content-type") or b"").partition(b";")[0].strip().lower()
+    if content_type != _FORM.encode():
+        return body.body
+    try:
+        fields = parse_qs(body.body.decode("ascii"), strict_parsing=True, max_num_fields=16, errors="strict")
+    except ValueError:
+        raise PayloadError("the body is not a form") from None
+    values = fields.get("payload", [])
+    if len(values) != 1:
+        raise PayloadError("the form has not exactly one field payload")
+    return values[0].encode()
+
+
+def _change(payload: dict[str, Any], full_ref: str) -> RefChange:
+    before, after = _commit(payload, "before"), _commit(payload, "after")
+    if before is None and after is None:
+        raise PayloadError("before and after are both zero")
+    return RefChange(
+        repository=_repository(payload),
+        ref=_ref(full_ref),
+        before=before,
+        after=after,
+        forced=get_or_none(payload, "forced", bool) or False,
+        actor=_actor(payload),
+        pushed=_pushed(payload),
+    )
+
+
+def _commit(payload: dict[str, Any], field: str) -> CommitId | None:
+    try:
+        return commit_or_none(get(payload, field, str))
+    except ContractError as error:
+        raise explained(error, field) from None
+
+
+def _ref(full_ref: str) -> Ref:
+    try:
+        return Ref.parse(full_ref)
+    except ContractError as error:
+        raise explained(error, "ref") from None
+
+
+def _repository(payload: dict[str, Any]) -> Repository:
+    """Read the repository from `clone_url`; `full_name` alone does not say on which host it is."""
+    try:
+        repository = Repository.from_url(get(payload, "repository.clone_url", str))
+    except ContractError as error:
+        raise explained(error, "repository.clone_url") from None
+    ssh_url = get_or_none(payload, "repository.ssh_url", str)
+    urls = repository.clone_urls if ssh_url is None else (*repository.clone_urls, ssh_url)
+    return Repository(host=repository.host, path=repository.path, clone_urls=urls)
+
+
+def _actor(payload: dict[str, Any]) -> str | None:
+    """Return a login, never an address: `pusher` has both."""
+    login = get_or_none(payload, "sender.login", str) or get_or_none(payload, "pusher.name", str)
+    return login if login is not None and _LOGIN.fullmatch(login) else None
+
+
+def _pushed(payload: dict[str, Any]) -> datetime | None:
+    """Return `repository.pushed_at`: whole seconds in a push, text in other events."""
+    repository = get(payload, "repository", dict)
+    value = repository.get("pushed_at")
+    if type(value) is not int or not 0 < value <= _LAST_SECOND:
+        return None
+    return datetime.fromtimestamp(value, UTC)
