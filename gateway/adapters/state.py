@@ -1,0 +1,205 @@
+"""The state on SQLite: WAL, synced at checkpoints only; a file that may be deleted (R9).
+
+Words are kept as the gateway understood them when they came, each once: a report by its (agent, epoch, seq), a
+word of a heartbeat's history by what it says. Heartbeats move an agent only forward in (epoch, seq) (R18).
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+import orjson
+
+from bellpull.contract.codec import read
+from bellpull.contract.report import Heartbeat, Report
+from bellpull.contract.text import Name
+from gateway.adapters.database import Database, Schema, WriteRefused, microseconds, moment
+from gateway.core.answer import Answer
+from gateway.core.projection import answer_of, answers_in
+from gateway.ports.state import Heard, LastHeard, Put, StateError
+
+__all__ = ["SqliteState", "open_state"]
+
+_T = TypeVar("_T")
+_WITHIN_S: Final = 5.0
+_PAGE: Final = 500
+_SCHEMA: Final = Schema(
+    version=1,
+    statements=(
+        """CREATE TABLE agents (
+            agent TEXT PRIMARY KEY, epoch INTEGER NOT NULL, environment TEXT NOT NULL, heard INTEGER NOT NULL,
+            beat_epoch INTEGER, beat_seq INTEGER, version TEXT,
+            full_epoch INTEGER, full_seq INTEGER, full_state TEXT, full BLOB
+        )""",
+        """CREATE TABLE words (
+            place INTEGER PRIMARY KEY, agent TEXT NOT NULL, identity TEXT NOT NULL, repository TEXT NOT NULL,
+            ref TEXT NOT NULL, received INTEGER NOT NULL, answer BLOB NOT NULL, report BLOB,
+            UNIQUE (agent, identity)
+        )""",
+        "CREATE INDEX words_by_ref ON words (repository, ref, received)",
+    ),
+)
+_PUT_WORD: Final = """INSERT INTO words (agent, identity, repository, ref, received, answer, report)
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+_PUT_AGENT: Final = """INSERT INTO agents (agent, epoch, environment, heard) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET epoch = max(epoch, excluded.epoch), environment = excluded.environment,
+    heard = max(heard, excluded.heard)"""
+_PUT_BEAT: Final = "UPDATE agents SET beat_epoch = ?, beat_seq = ?, version = ? WHERE agent = ?"
+_PUT_FULL: Final = "UPDATE agents SET full_epoch = ?, full_seq = ?, full_state = ?, full = ? WHERE agent = ?"
+_AGENTS: Final = "SELECT agent, heard, environment, version, full, full_epoch, full_seq FROM agents"
+_WORDS: Final = """SELECT place, answer FROM words WHERE repository = ? AND ref IN (?, '') AND received >= ?
+    AND place > ? ORDER BY place LIMIT ?"""
+
+
+@asynccontextmanager
+async def open_state(path: Path) -> AsyncIterator["SqliteState"]:
+    """Open or make the state, and close it at the end.
+
+    Raises:
+        StateError: it cannot be opened, or a newer program wrote it.
+        DiskFailed: it is damaged or cannot be read; it may be deleted.
+    """
+    try:
+        database = await Database.open(path, synchronous="NORMAL", schema=_SCHEMA)
+    except WriteRefused as error:
+        raise StateError(str(error)) from error
+    try:
+        yield SqliteState(database)
+    finally:
+        await database.close()
+
+
+class SqliteState:
+    """`gateway.ports.state.State` on a file; made by `open_state`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._heard_in_full: set[Name] = set()
+
+    async def put_report(self, report: Report, *, issued: datetime, received: datetime) -> Heard:
+        """Keep a report (see the port)."""
+        answer = answer_of(report, issued=issued, received=received)
+        identity = f"report/{report.epoch}/{report.seq}"
+        word = _word(answer, identity, received, orjson.dumps(report, option=orjson.OPT_UTC_Z))
+
+        def job(connection: apsw.Connection) -> tuple[Put, int]:
+            known = "SELECT 1 FROM words WHERE agent = ? AND identity = ?"
+            epoch = _highest_epoch(connection, report.agent)
+            if connection.execute(known, (report.agent, identity)).fetchone():
+                return Put.KNOWN, epoch
+            if report.epoch < epoch:
+                return Put.BEHIND, epoch
+            connection.execute(_PUT_WORD, word)
+            _note_agent(connection, report, received)
+            return Put.STORED, report.epoch
+
+        put, epoch = await self._write(job)
+        return Heard(put=put, want_full=report.agent not in self._heard_in_full, epoch=epoch)
+
+    async def put_heartbeat(self, heartbeat: Heartbeat, *, issued: datetime, received: datetime) -> Heard:
+        """Keep a heartbeat, and the words that a full one carries (see the port)."""
+        answers = zip(answers_in(heartbeat, issued=issued, received=received), _identities(heartbeat), strict=True)
+        words = [_word(answer, identity, received, None) for answer, identity in answers]
+        full = None if heartbeat.full is None else orjson.dumps(heartbeat, option=orjson.OPT_UTC_Z)
+
+        def job(connection: apsw.Connection) -> tuple[Put, int, bool]:
+            put = _place(connection, heartbeat)
+            if put is Put.STORED:
+                _note_agent(connection, heartbeat, received)
+                _note_beat(connection, heartbeat, full)
+                connection.executemany(_PUT_WORD, words)
+            known = "SELECT full_state FROM agents WHERE agent = ?"
+            same = connection.execute(known, (heartbeat.agent,)).get == heartbeat.state
+            return put, _highest_epoch(connection, heartbeat.agent), same
+
+        put, epoch, same = await self._write(job)
+        if put is Put.STORED and full is not None:
+            self._heard_in_full.add(heartbeat.agent)
+        want_full = put is not Put.BEHIND and not (same and heartbeat.agent in self._heard_in_full)
+        return Heard(put=put, want_full=want_full, epoch=epoch)
+
+    async def agents(self) -> Mapping[Name, LastHeard]:
+        """Return how every agent was heard last."""
+        found = await self._database.read(lambda connection: connection.execute(_AGENTS).fetchall())
+        return {Name(str(row[0])): _last_heard(row) for row in found}
+
+    async def answers(self, repository: str, ref: str, since: datetime) -> tuple[Answer, ...]:
+        """Return the words for a ref that came at or after `since`."""
+        answers: list[Answer] = []
+        place = 0
+        while True:
+            page = await self._database.read(_select(repository, ref, microseconds(since), place))
+            answers += [read(Answer, orjson.loads(answer)) for _, answer in page]
+            if len(page) < _PAGE:
+                return tuple(answers)
+            place = page[-1][0]
+
+    async def watch(self) -> None:
+        """Wait for the day the disk fails."""
+        await self._database.watch()
+
+    async def _write(self, job: Callable[[apsw.Connection], _T]) -> _T:
+        try:
+            return await self._database.write(job, within_s=_WITHIN_S)
+        except WriteRefused as error:
+            raise StateError(str(error)) from error
+
+
+def _select(repository: str, ref: str, since: int, place: int) -> Callable[[apsw.Connection], list[Any]]:
+    values = (repository, ref, since, place, _PAGE)
+    return lambda connection: connection.execute(_WORDS, values).fetchall()
+
+
+def _highest_epoch(connection: apsw.Connection, agent: Name) -> int:
+    found = connection.execute("SELECT epoch FROM agents WHERE agent = ?", (agent,)).get
+    return 0 if found is None else int(found)
+
+
+def _place(connection: apsw.Connection, heartbeat: Heartbeat) -> Put:
+    """Say whether a heartbeat is the newest of its agent."""
+    if heartbeat.epoch < _highest_epoch(connection, heartbeat.agent):
+        return Put.BEHIND
+    last = "SELECT beat_epoch, beat_seq FROM agents WHERE agent = ? AND beat_epoch IS NOT NULL"
+    found: Any = connection.execute(last, (heartbeat.agent,)).fetchone()
+    newer = found is None or (heartbeat.epoch, heartbeat.seq) > tuple(found)
+    return Put.STORED if newer else Put.KNOWN
+
+
+def _note_agent(connection: apsw.Connection, said: Report | Heartbeat, received: datetime) -> None:
+    connection.execute(_PUT_AGENT, (said.agent, said.epoch, said.environment, microseconds(received)))
+
+
+def _note_beat(connection: apsw.Connection, beat: Heartbeat, full: bytes | None) -> None:
+    connection.execute(_PUT_BEAT, (beat.epoch, beat.seq, beat.version, beat.agent))
+    if full is not None:
+        connection.execute(_PUT_FULL, (beat.epoch, beat.seq, beat.state, full, beat.agent))
+
+
+def _word(answer: Answer, identity: str, received: datetime, report: bytes | None) -> tuple[Any, ...]:
+    body = orjson.dumps(answer, option=orjson.OPT_UTC_Z)
+    when = microseconds(received)
+    return answer.agent, identity, answer.repository, answer.ref or "", when, body, report
+
+
+def _identities(heartbeat: Heartbeat) -> list[str]:
+    """Return what tells each word of a history from others: all that it says, with the agent's own time of it."""
+    return [
+        f"word/{state.sync}/{sha256(orjson.dumps(outcome)).hexdigest()}"
+        for state in heartbeat.full or ()
+        for outcome in state.outcomes
+    ]
+
+
+def _last_heard(row: Any) -> LastHeard:
+    _, heard, environment, version, full, epoch, seq = row
+    return LastHeard(
+        heard=moment(heard),
+        environment=environment,
+        version=version,
+        syncs=None if full is None else read(Heartbeat, orjson.loads(full)).full,
+        full=None if full is None else (epoch, seq),
+    )
