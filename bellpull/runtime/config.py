@@ -183,7 +183,7 @@ def parse(model: type[_M], value: object, *, where: str = "") -> tuple[_M | None
         return model.model_validate({} if value is None else value), ()
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
-        return None, tuple(_problem(detail, where) for detail in details)
+        return None, tuple(_problem(detail, where) for detail in details if not _follows(detail, details))
 
 
 def read_secret(ref: SecretRef, folder: Path) -> Secret:
@@ -319,6 +319,7 @@ _PLAIN: Final[Mapping[str, str]] = {
     "dict_type": "is not a mapping",
     "list_type": "is not a list",
     "tuple_type": "is not a list",
+    "too_short": "needs at least one",
     "path_type": "is not a path",
     "invalid_key": "is a key that is no text (quote it)",
     "int_parsing": "is not a whole number",
@@ -327,6 +328,14 @@ _PLAIN: Final[Mapping[str, str]] = {
     "bool_type": "is neither true nor false",
     "string_type": "is not a text (quote it?)",
 }
+
+
+def _follows(detail: ErrorDetails, others: Iterable[ErrorDetails]) -> bool:
+    """Whether a list is too short only because what is in it is wrong."""
+    place = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        other["loc"][: len(place)] == place for other in others if len(other["loc"]) > len(place)
+    )
 
 
 def _problem(detail: ErrorDetails, where: str) -> Problem:

@@ -6,6 +6,7 @@ from typing import Annotated
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from bellpull.contract.text import Name
 from bellpull.runtime.config import (
@@ -26,7 +27,7 @@ from bellpull.runtime.config import (
 
 class Source(Settings):
     name: Annotated[Name, kind(Name)]
-    secrets: tuple[SecretRef, ...]
+    secrets: Annotated[tuple[SecretRef, ...], Field(min_length=1)]
 
 
 class Listen(Settings):
@@ -74,6 +75,12 @@ listen.hooks: is not HOST:PORT (such as 127.0.0.1:8080 or [::1]:8080)
 listen.console: is not known
 size: is not a whole number
 colour: is not known""",
+    ),
+    "lists with too little, or too little that is right": (
+        "sources: [{name: a, secrets: []}, {name: b, secrets: [hunter2]}]",
+        """\
+sources[0].secrets: needs at least one
+sources[1].secrets[0]: says no place: write {file: PATH} or {env: NAME}, never the secret itself""",
     ),
     "nothing": ("", "sources: is missing"),
     "only a comment": ("# hunter2\n", "sources: is missing"),
