@@ -1,6 +1,5 @@
 """`bellpull check`: says what is wrong with a configuration, or in the way, and what to do about it."""
 
-import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -35,28 +34,28 @@ def check(
     if gateway is None and agent is None:
         raise FailureError("neither gateway.yaml nor agent.yaml is in this folder: name one by --gateway or --agent")
     with explained():
-        findings = asyncio.run(_check(gateway, agent))
+        findings = _look(gateway, agent)
     print(_as_json(findings) if output is Output.JSON else _as_table(findings))
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 
-async def _check(gateway: Path | None, agent: Path | None) -> "list[Finding]":
+def _look(gateway: Path | None, agent: Path | None) -> "list[Finding]":
     findings: list[Finding] = []
     if gateway is not None:
-        from bellpull.cli.check_gateway import check_gateway
+        from bellpull.cli import check_gateway
 
-        findings += [finding async for finding in check_gateway(gateway)]
+        findings += check_gateway.look(gateway)
     if agent is not None:
-        from bellpull.cli.check_agent import check_agent
+        from bellpull.cli import check_agent
 
-        findings += [finding async for finding in check_agent(agent)]
+        findings += check_agent.look(agent)
     return findings
 
 
 def _as_json(findings: "list[Finding]") -> str:
     import orjson
 
-    rows = [{"ok": each.ok, "what": each.what, "problem": each.problem, "do": each.do} for each in findings]
+    rows = [{"ok": each.ok, "what": each.what, "found": each.found, "do": each.do} for each in findings]
     return orjson.dumps(
         {"ok": all(each.ok for each in findings), "checks": rows}, option=orjson.OPT_INDENT_2
     ).decode()
@@ -68,8 +67,8 @@ def _as_table(findings: "list[Finding]") -> str:
 
 def _rows(finding: "Finding") -> list[str]:
     mark = _coloured("ok    ", "32") if finding.ok else _coloured("FAILED", "31")
-    problem = f": {finding.problem}" if finding.problem else ""
-    return [f"{mark}  {finding.what}{problem}", *([f"        -> {finding.do}"] if finding.do else [])]
+    found = f": {finding.found}" if finding.found else ""
+    return [f"{mark}  {finding.what}{found}", *([f"        -> {finding.do}"] if finding.do else [])]
 
 
 def _coloured(text: str, colour: str) -> str:

@@ -80,11 +80,11 @@ def enroll(  # noqa: PLR0917  # options are not passed by position
                 f"{record}: an agent of this name is enrolled already; nothing was written",
                 "to take its rights away, and enroll it anew, remove that file",
             )
-        url = gateway_url or f"http://{settings.listen.agents}"
+        url = _url(gateway_url or f"http://{settings.listen.agents}")
         admitted = _admit(name, _name(environment, "--environment"), repository, settings, config)
         folder = out or Path(name)
         files = _files(admitted, url, settings.installation)
-        make(folder, {**files})
+        make(folder, files)
         _write_record(record, admitted)
     print(files["agent.yaml"].data.decode(), end="")
     _say(folder, record, url)
@@ -105,10 +105,9 @@ class _Admitted:
 def _admit(
     name: str, environment: str, repositories: list[str], settings: "GatewayConfig", config: Path
 ) -> _Admitted:
-    from gateway.app.enrolment import Enrolment
-
     from bellpull.runtime import jose
     from bellpull.runtime.config import read_secret
+    from gateway.app.enrolment import Enrolment
 
     try:
         seal = jose.load_private(read_secret(settings.seal.key, config.parent).reveal())
@@ -175,6 +174,12 @@ def _name(value: str, option: str) -> str:
         return text(Name, value)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _url(value: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/-]*)?", value):
+        raise typer.BadParameter("is no http:// or https:// URL", param_hint="--gateway-url")
+    return value.rstrip("/")
 
 
 def _pattern(repository: str) -> str:

@@ -1,0 +1,87 @@
+"""What `bellpull check` looks at for a gateway. Changes nothing, shows no secret."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+
+from bellpull.cli.finding import Finding, bad, good, of_config, of_folder, of_secret
+from bellpull.runtime.config import Address, ConfigError, load
+from bellpull.runtime.http import client
+from bellpull.runtime.jose import load_private
+from gateway.app.config import GatewayConfig, load_config
+from gateway.app.enrolment import Enrolment
+
+__all__ = ["look"]
+
+
+def look(path: Path) -> list[Finding]:
+    """Return what is found of the gateway whose configuration is at `path`."""
+    try:
+        config = load_config(path)
+    except ConfigError as error:
+        return of_config(error)
+    return [
+        good(str(path)),
+        *_secrets(config, path.parent),
+        of_folder("data", path.parent / config.data),
+        *_records(path.parent / config.agents),
+        *_listeners(config),
+    ]
+
+
+def _secrets(config: GatewayConfig, folder: Path) -> Iterator[Finding]:
+    yield of_secret("seal.key", config.seal.key, folder, load_private)
+    for index, source in enumerate(config.sources):
+        for number, ref in enumerate(source.secrets):
+            yield of_secret(f"sources[{index}].secrets[{number}]", ref, folder)
+
+
+def _records(folder: Path) -> Iterator[Finding]:
+    try:
+        paths = sorted(folder.glob("*.yaml"))
+    except OSError as error:
+        yield bad("agents", f"{folder}: {error.strerror}", "make it readable by the user the gateway runs as")
+        return
+    if not paths:
+        yield good("agents", f"{folder} has no record yet", "bellpull enroll NAME --repository HOST/PATH")
+    for path in paths:
+        try:
+            load(Enrolment, path)
+        except ConfigError as error:
+            yield from of_config(error)
+        else:
+            yield good(str(path))
+
+
+def _listeners(config: GatewayConfig) -> Iterator[Finding]:
+    listen = config.listen
+    ours = asyncio.run(_answers(listen.console))
+    for name, address in (("hooks", listen.hooks), ("agents", listen.agents), ("console", listen.console)):
+        yield _listener(f"listen.{name}", address, ours=ours)
+
+
+def _listener(where: str, address: Address, *, ours: bool) -> Finding:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        socket.create_server((address.host, address.port), family=family).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            return bad(
+                where, f"{address}: {error.strerror or error}", "name an address of this machine, and a free port"
+            )
+        if ours:
+            return good(where, f"{address} (the gateway is running)")
+        return bad(where, f"{address} is taken by another program", "stop that, or choose another port")
+    return good(where, f"{address} is free")
+
+
+async def _answers(console: Address) -> bool:
+    try:
+        async with client(total_s=3) as session, session.get(f"http://{console}/healthz") as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False
