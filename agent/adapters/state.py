@@ -1,0 +1,74 @@
+"""What the agent keeps over a restart: a folder of small files, each replaced as a whole.
+
+`cursor` is where it stands in the stream, `epoch` counts its starts (R18), `syncs/NAMESPACE.NAME.json` is what
+became of each Sync. Everything here may be lost: the agent then reconciles everything once.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import orjson
+
+from agent.core.outcome import SyncRecord
+from bellpull.contract.cursor import Cursor
+from bellpull.contract.errors import ContractError
+from bellpull.contract.text import SyncName
+from bellpull.runtime.files import write_atomic
+from bellpull.runtime.logs import logger
+
+__all__ = ["StateFolder"]
+
+_log = logger(__name__)
+
+
+class StateFolder:
+    """The agent's state below `folder`; one agent at a time holds it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._syncs = folder / "syncs"
+        self._syncs.mkdir(parents=True, exist_ok=True)
+
+    def next_epoch(self) -> int:
+        """Return a number larger than at any start before, recorded before it is returned. Blocks."""
+        path = self._folder / "epoch"
+        epoch = 1
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            epoch = int(path.read_text()) + 1
+        write_atomic(path, f"{epoch}\n".encode())
+        return epoch
+
+    def cursor(self) -> Cursor | None:
+        """Return where the agent stood in the stream, if that is known. Blocks."""
+        try:
+            return Cursor.parse((self._folder / "cursor").read_text().strip())
+        except (FileNotFoundError, ContractError):
+            return None
+
+    async def save_cursor(self, cursor: Cursor) -> None:
+        """Record where the agent stands."""
+        await asyncio.to_thread(write_atomic, self._folder / "cursor", f"{cursor}\n".encode())
+
+    def record(self, sync: SyncName) -> SyncRecord:
+        """Return what is known of a Sync; an unreadable record is as good as none. Blocks."""
+        path = self._path(sync)
+        try:
+            return SyncRecord.from_json(orjson.loads(path.read_bytes()))
+        except FileNotFoundError:
+            return SyncRecord()
+        except (ValueError, ContractError) as error:
+            _log.warning("the record of a Sync cannot be read and is begun anew", file=str(path), error=str(error))
+            return SyncRecord()
+
+    def records(self, syncs: tuple[SyncName, ...]) -> Mapping[SyncName, SyncRecord]:
+        """Return what is known of each of these Syncs. Blocks."""
+        return {sync: self.record(sync) for sync in syncs}
+
+    async def save_record(self, sync: SyncName, record: SyncRecord) -> None:
+        """Keep what is now known of a Sync."""
+        await asyncio.to_thread(write_atomic, self._path(sync), record.to_json())
+
+    def _path(self, sync: SyncName) -> Path:
+        return self._syncs / f"{sync.replace('/', '~')}.json"

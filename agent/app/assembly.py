@@ -1,0 +1,155 @@
+"""The parts of a running agent, put together for one set of Syncs."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from agent.adapters.directory import DirectoryTarget
+from agent.adapters.state import StateFolder
+from agent.app.listener import Listener
+from agent.app.reconcile import Place, Reconciler
+from agent.app.reporter import Identity, Reporter
+from agent.app.worker import Worker
+from agent.core.announced import Announced
+from agent.core.hear import concerns
+from agent.core.inbox import Inbox
+from agent.core.outcome import to_state
+from agent.ports.git import Git
+from agent.ports.queue import Queue
+from agent.ports.target import TargetError
+from agent.spec import Sync
+from bellpull.contract.event import RefUpdated, Resync
+from bellpull.contract.message import Message
+from bellpull.contract.report import SyncState, TriggerKind, Watches
+from bellpull.contract.seal import PinnedKey
+from bellpull.contract.text import SyncName
+from bellpull.runtime.clock import utc_now
+from bellpull.runtime.logs import logger
+
+__all__ = ["Assembly"]
+
+_log = logger("agent")
+_SPREAD: Final = timedelta(seconds=2)
+"""Over which a resync of everything is spread."""
+_FLUSH_S: Final = 2.0
+_WATCH_AGAIN_S: Final = 10.0
+
+
+class Assembly:
+    """One agent with one set of Syncs. Making one reads its state, and blocks.
+
+    Args:
+        syncs: what is to be made match what.
+        queue: the way to the gateway.
+        git: all remotes.
+        state: the agent's state.
+        identity: who it is.
+        keys: gives the gateway's pinned keys as of now.
+        secrets: folder of credentials.
+    """
+
+    def __init__(
+        self,
+        *,
+        syncs: tuple[Sync, ...],
+        queue: Queue,
+        git: Git,
+        state: StateFolder,
+        identity: Identity,
+        keys: Callable[[], Mapping[str, PinnedKey]],
+        secrets: Path | None,
+    ) -> None:
+        self._places = {sync.name: _place(sync, state) for sync in syncs}
+        self._watches: Mapping[SyncName, Watches] = {sync.name: sync.watches for sync in syncs}
+        self._reporter = Reporter(queue, identity, self._states)
+        reconciler = Reconciler(
+            agent=identity.agent,
+            environment=identity.environment,
+            git=git,
+            state=state,
+            speaker=self._reporter,
+            secrets=secrets,
+            places=self._places,
+            later=lambda key: self._worker.later(key),
+        )
+        self._worker = Worker(_inbox(syncs), reconciler.reconcile)
+        self._listener = Listener(
+            queue=queue,
+            state=state,
+            installation=identity.installation,
+            keys=keys,
+            take=self._take,
+            resync=self._resync,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Reconcile everything once, then whatever comes, until asked to stop."""
+        for key in self._places:
+            self._worker.offer(key, TriggerKind.CHANGE)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(self._worker.run(), name="worker")]
+                running += [tasks.create_task(self._listener.run(), name="listener")]
+                running += [tasks.create_task(self._reporter.run(), name="reporter")]
+                running += [tasks.create_task(self._watch(key, place)) for key, place in self._places.items()]
+                await stop.wait()
+                for task in running:
+                    task.cancel()
+        finally:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._reporter.flush(), _FLUSH_S)
+            for place in self._places.values():
+                await place.target.close()
+
+    def _states(self) -> tuple[SyncState, ...]:
+        return tuple(to_state(key, self._watches[key], place.record) for key, place in self._places.items())
+
+    def _take(self, message: Message, now: datetime) -> None:
+        """Put into the inbox what follows from an event."""
+        self._reporter.last_event = message.id
+        match message.data:
+            case RefUpdated() as event:
+                announced = Announced.from_event(message.id, event, now)
+                for key in concerns(event, self._watches):
+                    self._worker.offer(key, TriggerKind.EVENTS, announced)
+            case Resync() as event:
+                self._look_again(event, event.reason)
+            case _:
+                pass
+
+    def _resync(self, reason: str) -> None:
+        self._look_again(None, reason)
+
+    def _look_again(self, event: Resync | None, reason: str) -> None:
+        """Look at everything, or one repository, again; a little apart, as all agents may do so at once."""
+        _log.info("looking at everything again", reason=reason)
+        now = utc_now()
+        for key in self._places if event is None else concerns(event, self._watches):
+            self._worker.offer(key, TriggerKind.INTERVAL, at=now + _SPREAD * random.random())
+
+    async def _watch(self, key: SyncName, place: Place) -> None:
+        """Offer a look whenever the target may have changed."""
+        while True:
+            try:
+                async for _ in place.target.changes():
+                    self._worker.offer(key, TriggerKind.DRIFT)
+            except TargetError as error:
+                _log.warning("a target cannot be watched", sync=key, error=str(error), again_s=_WATCH_AGAIN_S)
+            await asyncio.sleep(_WATCH_AGAIN_S)
+
+
+def _place(sync: Sync, state: StateFolder) -> Place:
+    directory = sync.spec.target.directory
+    target = DirectoryTarget(directory.path, keep_releases=directory.keep_releases, adopt=directory.adopt)
+    return Place(sync=sync, target=target, record=state.record(sync.name))
+
+
+def _inbox(syncs: tuple[Sync, ...]) -> Inbox:
+    inbox = Inbox()
+    for sync in syncs:
+        inbox.watch(sync.name, sync.pace, utc_now(), random.random())
+    return inbox

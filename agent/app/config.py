@@ -1,0 +1,93 @@
+"""The agent's configuration file."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import HttpUrl
+
+from agent.spec import Sync, load_syncs
+from bellpull.contract.text import Name
+from bellpull.runtime.config import ConfigError, Problem, SecretRef, Settings, kind, load, load_documents
+
+__all__ = ["AgentConfig", "GatewaySettings", "GitSettings", "load_config", "load_sync_files"]
+
+
+NameField = Annotated[Name, kind(Name)]
+_SUFFIXES: Final = frozenset({".yaml", ".yml"})
+
+
+class GatewaySettings(Settings):
+    """Which gateway this agent hears, and how it knows it."""
+
+    url: HttpUrl
+    """The gateway's `agents` listener."""
+    installation: NameField
+    """The gateway's `installation`: what is sealed for another one is not accepted."""
+    keys: SecretRef
+    """JWK Set of the gateway's public sealing keys; several while they are being rotated."""
+    token: SecretRef
+    """This agent's token, from `bellpull enroll`."""
+    ca: Path | None = None
+    """PEM file of the authorities that may sign the gateway's certificate, instead of the system's."""
+
+
+class GitSettings(Settings):
+    """What holds for every Git server."""
+
+    ca: Path | None = None
+    """PEM file of authorities that may sign Git servers' certificates, beside the system's."""
+
+
+class AgentConfig(Settings):
+    """All of the agent's configuration file. Paths are relative to the file."""
+
+    agent: NameField
+    """This agent's name, as enrolled."""
+    environment: NameField
+    """Where this is, such as `production`; one of those it was enrolled for."""
+    gateway: GatewaySettings
+    report_key: SecretRef
+    """This agent's private Ed25519 key (JWK), with which its reports are sealed."""
+    syncs: Path
+    """A file, or a folder of `*.yaml` files, of `kind: Sync` documents."""
+    secrets: Path | None = None
+    """A folder with a folder for each `secretRef`, with the files `username` and `password`."""
+    state: Path
+    """A folder of the agent's own: mirrors, what was applied, where it stands in the stream."""
+    git: GitSettings = GitSettings()
+
+
+def load_config(path: Path) -> AgentConfig:
+    """Read the configuration file; paths in it come back absolute.
+
+    Raises:
+        ConfigError: everything that is wrong with it.
+    """
+    config = load(AgentConfig, path)
+    folder = path.resolve().parent
+
+    def absolute(relative: Path | None) -> Path | None:
+        return None if relative is None else folder / relative
+
+    gateway = config.gateway.model_copy(update={"ca": absolute(config.gateway.ca)})
+    return config.model_copy(
+        update={
+            "gateway": gateway,
+            "syncs": absolute(config.syncs),
+            "secrets": absolute(config.secrets),
+            "state": absolute(config.state),
+            "git": GitSettings(ca=absolute(config.git.ca)),
+        }
+    )
+
+
+def load_sync_files(path: Path) -> tuple[Sync, ...]:
+    """Read the Syncs of a file or of all `*.yaml` files of a folder, in the order of their names.
+
+    Raises:
+        ConfigError: everything that is wrong with them, each with file, document and field.
+    """
+    files = sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES) if path.is_dir() else [path]
+    if not files:
+        raise ConfigError(path, (Problem(path="", problem="has no *.yaml file"),))
+    return load_syncs({file: load_documents(file) for file in files})

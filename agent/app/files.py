@@ -1,0 +1,73 @@
+"""What the agent reads and follows: token, pinned keys, Syncs; and its report key, read once."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from agent.app.config import AgentConfig, load_sync_files
+from agent.spec import Sync
+from bellpull.contract.seal import PinnedKey
+from bellpull.runtime.config import Problems, SecretRef, read_secret
+from bellpull.runtime.jose import Ed25519Signer, load_pinned, load_private
+from bellpull.runtime.reload import Watched, Watcher
+from bellpull.runtime.secret import Secret
+
+__all__ = ["AgentFiles"]
+
+_T = TypeVar("_T")
+
+
+class AgentFiles:
+    """All files of a configuration as of now. Making one blocks.
+
+    Args:
+        config: says where they are.
+        path: of the configuration file.
+
+    Raises:
+        ConfigError: everything that is wrong with them.
+    """
+
+    def __init__(self, config: AgentConfig, path: Path) -> None:
+        self.watcher = Watcher()
+        self._folder = path.resolve().parent
+        problems = Problems(path)
+        gateway = config.gateway
+        for where, ref, read in (
+            ("gateway.token", gateway.token, _itself),
+            ("gateway.keys", gateway.keys, _pinned),
+            ("report_key", config.report_key, _signer),
+        ):
+            _try(problems, where, ref, read)
+        problems.check()
+        self.token = self._follow("token", gateway.token, _itself)
+        self.keys: Watched[Mapping[str, PinnedKey]] = self._follow("pinned keys", gateway.keys, _pinned)
+        self.signer = _signer(read_secret(config.report_key, self._folder))
+        self.syncs: Watched[tuple[Sync, ...]] = self.watcher.watch(
+            "Syncs", [config.syncs], lambda: load_sync_files(config.syncs)
+        )
+
+    def _follow(self, name: str, ref: SecretRef, read: Callable[[Secret], _T]) -> Watched[_T]:
+        paths = [] if ref.file is None else [self._folder / ref.file]
+        return self.watcher.watch(name, paths, lambda: read(read_secret(ref, self._folder)))
+
+
+def _itself(secret: Secret) -> Secret:
+    return secret
+
+
+def _pinned(secret: Secret) -> Mapping[str, PinnedKey]:
+    return load_pinned(secret.reveal())
+
+
+def _signer(secret: Secret) -> Ed25519Signer:
+    return load_private(secret.reveal())
+
+
+def _try(problems: Problems, where: str, ref: SecretRef, read: Callable[[Secret], object]) -> None:
+    secret = problems.secret(where, ref)
+    try:
+        if secret is not None:
+            read(secret)
+    except ValueError as error:
+        problems.add(where, str(error))

@@ -1,0 +1,140 @@
+"""Hears the gateway: keeps a connection open, and turns what comes into offers to the inbox.
+
+The cursor moves only after the inbox has what a frame says, and is on disk within a second; losing it costs a few
+events heard twice. After every reconnect the agent looks at everything again, at most once in five minutes, so
+that no loss has to be detected to be repaired (R1).
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from agent.adapters.state import StateFolder
+from agent.core.hear import ACKS, Ack, hear
+from agent.ports.queue import AccessRefusedError, Queue, QueueError
+from bellpull.contract.cursor import Cursor
+from bellpull.contract.message import Message
+from bellpull.contract.seal import PinnedKey
+from bellpull.contract.stream import Frame, MessageFrame, ResetFrame
+from bellpull.runtime.clock import utc_now
+from bellpull.runtime.logs import logger
+
+__all__ = ["Listener"]
+
+_log = logger(__name__)
+_RETRY_S: Final = (1.0, 30.0)
+_REFUSED_RETRY_S: Final = (10.0, 60.0)
+_RESYNC_EVERY: Final = timedelta(minutes=5)
+_SAVE_EVERY_S: Final = 1.0
+
+
+class Listener:
+    """Keeps listening until cancelled.
+
+    Args:
+        queue: what to listen on.
+        state: where the cursor is kept.
+        installation: what events must be sealed for.
+        keys: gives the pinned keys as of now.
+        take: gets every event, in order, and must not wait; when it returns the event is recorded.
+        resync: is called when something may have been missed, with the reason.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        state: StateFolder,
+        installation: str,
+        keys: Callable[[], Mapping[str, PinnedKey]],
+        take: Callable[[Message, datetime], None],
+        resync: Callable[[str], None],
+    ) -> None:
+        self._queue = queue
+        self._state = state
+        self._installation = installation
+        self._keys = keys
+        self._take = take
+        self._resync = resync
+        self._cursor: Cursor | None = None
+        self._saved: Cursor | None = None
+        self._connected_before = False
+        self._resynced: datetime | None = None
+
+    async def run(self) -> None:
+        """Listen, for ever."""
+        self._cursor = self._saved = await asyncio.to_thread(self._state.cursor)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._save_cursor())
+            await self._listen()
+
+    async def _listen(self) -> None:
+        retry_s = _RETRY_S[0]
+        while True:
+            bounds_s = _RETRY_S
+            try:
+                first = True
+                async for frame in self._queue.listen(self._cursor):
+                    if first:
+                        self._on_connected()
+                        first = False
+                        retry_s = _RETRY_S[0]
+                    self._on_frame(frame)
+                _log.info("the gateway ended the stream")
+            except AccessRefusedError as error:
+                bounds_s = _REFUSED_RETRY_S
+                _log.warning("the gateway does not let this agent in", error=str(error))
+            except QueueError as error:
+                _log.warning("the gateway cannot be heard", error=str(error), retry_s=retry_s)
+            await asyncio.sleep(random.uniform(0, max(retry_s, bounds_s[0])))
+            retry_s = min(retry_s * 2, bounds_s[1])
+
+    def _on_connected(self) -> None:
+        _log.info("hearing the gateway", cursor=str(self._cursor) if self._cursor else None)
+        now = utc_now()
+        due = self._resynced is None or now - self._resynced >= _RESYNC_EVERY
+        if self._connected_before and due:
+            self._resynced = now
+            self._resync("the stream was interrupted")
+        self._connected_before = True
+
+    def _on_frame(self, frame: Frame) -> None:
+        match frame:
+            case MessageFrame() if not self._on_message(frame):
+                return
+            case ResetFrame():
+                self._resync("the gateway's journal does not know where this agent stood")
+            case _:
+                pass
+        self._cursor = frame.cursor
+
+    def _on_message(self, frame: MessageFrame) -> bool:
+        """Whether the stream may go on behind this frame. It has no dead letters: what is refused is logged."""
+        now = utc_now()
+        heard = hear(frame.seal, frame.body, installation=self._installation, keys=self._keys(), now=now)
+        ack = ACKS[heard.hearing]
+        if ack is Ack.DEAD_LETTER:
+            _log.error("an event was refused", cursor=str(frame.cursor), why=heard.why, kid=heard.kid)
+        elif heard.message is not None:
+            self._take(heard.message, now)
+        return ack is not Ack.LEAVE
+
+    async def _save_cursor(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(_SAVE_EVERY_S)
+                await self._save()
+        finally:
+            await self._save()
+
+    async def _save(self) -> None:
+        cursor = self._cursor
+        if cursor is None or cursor == self._saved:
+            return
+        try:
+            await self._state.save_cursor(cursor)
+            self._saved = cursor
+        except OSError as error:
+            _log.warning("the place in the stream cannot be kept; a restart hears more again", error=str(error))

@@ -1,0 +1,96 @@
+"""The running agent: how it starts, follows its files, and stops.
+
+It dials out only. A change of the Sync files ends what runs in good order and begins anew with them, which is the
+same as a start: everything is looked at once (P6).
+"""
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from agent.adapters.git import Mirrors
+from agent.adapters.state import StateFolder
+from agent.adapters.stream import StreamQueue
+from agent.app.assembly import Assembly
+from agent.app.config import AgentConfig, load_config
+from agent.app.files import AgentFiles
+from agent.app.reporter import Identity
+from bellpull.runtime import logs, service
+from bellpull.runtime.files import FolderLock, LockedError
+from bellpull.runtime.http import client
+
+__all__ = ["main"]
+
+_log = logs.logger("agent")
+
+
+def main(config_path: Path) -> int:
+    """Run the agent until it is stopped; return the exit code.
+
+    Raises:
+        ConfigError: everything that is wrong with the configuration or the Syncs.
+    """
+    logs.configure("agent")
+    config = load_config(config_path)
+    files = AgentFiles(config, config_path)
+    config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with FolderLock(config.state):
+            return service.run(lambda stop: _run(config, files, stop))
+    except LockedError as error:
+        raise service.Fatal(str(error)) from None
+
+
+async def _run(config: AgentConfig, files: AgentFiles, stop: asyncio.Event) -> None:
+    state = await asyncio.to_thread(StateFolder, config.state)
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(client(ca=config.gateway.ca, total_s=None, read_s=None))
+        queue = StreamQueue(session, str(config.gateway.url), lambda: files.token.value)
+        git = await stack.enter_async_context(Mirrors(config.state / "mirrors", ca=config.git.ca))
+
+        def assemble() -> Assembly:
+            return Assembly(
+                syncs=files.syncs.value,
+                queue=queue,
+                git=git,
+                state=state,
+                identity=_identity(config, files, state),
+                keys=lambda: files.keys.value,
+                secrets=config.secrets,
+            )
+
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(files.watcher.run())
+            while not stop.is_set():
+                await _run_once(await asyncio.to_thread(assemble), files, stop)
+            watching.cancel()
+    _log.info("stopped")
+
+
+async def _run_once(assembly: Assembly, files: AgentFiles, stop: asyncio.Event) -> None:
+    """Run until asked to stop, or until the Sync files say something else."""
+    ended = asyncio.Event()
+    files.syncs.on_change(ended.set)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(_pass_on(stop, ended))
+        await assembly.run(ended)
+        waiting.cancel()
+
+
+async def _pass_on(stop: asyncio.Event, ended: asyncio.Event) -> None:
+    await stop.wait()
+    ended.set()
+
+
+def _identity(config: AgentConfig, files: AgentFiles, state: StateFolder) -> Identity:
+    identity = Identity(
+        agent=config.agent,
+        environment=config.environment,
+        installation=config.gateway.installation,
+        signer=files.signer,
+        epoch=state.next_epoch(),
+    )
+    syncs = [sync.name for sync in files.syncs.value]
+    _log.info("running", pid=os.getpid(), agent=config.agent, syncs=syncs, epoch=identity.epoch)
+    return identity

@@ -1,0 +1,80 @@
+"""The loop round the inbox: starts what is due, one task a run, and says to the inbox how each ended."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final, assert_never
+
+from agent.app.reconcile import End, Postponed
+from agent.core.announced import Announced
+from agent.core.inbox import Inbox, Run
+from bellpull.contract.report import TriggerKind
+from bellpull.contract.text import CommitId, SyncName
+from bellpull.runtime.clock import utc_now
+from bellpull.runtime.logs import logger
+
+__all__ = ["Worker"]
+
+_log = logger(__name__)
+_LONGEST_PAUSE_S: Final = 60.0
+"""The clock may be set: look at it now and then."""
+
+
+class Worker:
+    """Runs what the inbox says. `offer` never waits.
+
+    Args:
+        inbox: decides.
+        reconcile: does one run and says how it ended.
+    """
+
+    def __init__(self, inbox: Inbox, reconcile: Callable[[Run], Awaitable[End | Postponed]]) -> None:
+        self._inbox = inbox
+        self._reconcile = reconcile
+        self._wake = asyncio.Event()
+
+    def offer(self, key: SyncName, kind: TriggerKind, *announced: Announced, at: datetime | None = None) -> None:
+        """Want a run of `key`, no sooner than `at`."""
+        self._inbox.offer(key, kind, utc_now(), *announced, at=at)
+        self._wake.set()
+
+    def later(self, key: SyncName) -> frozenset[CommitId]:
+        """Return the commits announced for `key` since its run began."""
+        return self._inbox.later(key)
+
+    async def run(self) -> None:
+        """Start what is due, until cancelled; runs under way are cancelled too."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._wake.clear()
+                for run in self._inbox.due(utc_now()):
+                    tasks.create_task(self._one(run), name=run.key)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        due = self._inbox.next_due()
+        wait_s = _LONGEST_PAUSE_S if due is None else (due - utc_now()).total_seconds()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), min(max(wait_s, 0), _LONGEST_PAUSE_S))
+
+    async def _one(self, run: Run) -> None:
+        try:
+            end: End | Postponed = await self._reconcile(run)
+        except Exception as error:  # noqa: BLE001 - the one place: a defect in one run must not end all others
+            _log.exception("a run ended in a defect of the agent", sync=run.key, error=str(error))
+            end = End.FAILED
+        now = utc_now()
+        match end:
+            case End.DONE:
+                self._inbox.done(run.key, now, random.random())
+            case End.WAITING:
+                self._inbox.waiting(run.key, now)
+            case End.FAILED:
+                self._inbox.failed(run.key, now, random.random())
+            case Postponed(until=until):
+                self._inbox.postponed(run.key, now, until)
+            case _:
+                assert_never(end)
+        self._wake.set()

@@ -1,0 +1,39 @@
+"""The way to the gateway: what the agent hears, and what it says back."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from bellpull.contract.cursor import Cursor
+from bellpull.contract.stream import Frame, Receipt
+
+__all__ = ["AccessRefusedError", "Queue", "QueueError"]
+
+
+class QueueError(Exception):
+    """The gateway could not be reached, or answered something else than was agreed; it is tried again."""
+
+
+class AccessRefusedError(QueueError):
+    """The gateway knows no such agent or token; it is tried again, slowly, as enrolment may come later."""
+
+
+class Queue(Protocol):
+    """One way to one gateway; every method may be tried again after `QueueError`."""
+
+    def listen(self, cursor: Cursor | None) -> AsyncIterator[Frame]:
+        """Open one connection and yield what comes after `cursor`; ends when the gateway ends it.
+
+        The first frame proves that the connection stands.
+
+        Raises:
+            QueueError: it could not be opened, or broke.
+        """
+        ...
+
+    async def send(self, seal: str, body: bytes) -> Receipt:
+        """Hand over a sealed report or heartbeat; returns once the gateway has it.
+
+        Raises:
+            QueueError: it may or may not have it; send the same bytes again.
+        """
+        ...

@@ -1,0 +1,77 @@
+"""`bellpull demo`: the main job and what can go wrong with it, on loopback, in half a minute."""
+
+import asyncio
+import sys
+from time import monotonic
+from typing import Any
+
+import orjson
+
+from bellpull.cli.demo.git_server import GitServerError
+from bellpull.cli.demo.steps import STEPS, Happened, Step, StepFailedError
+from bellpull.cli.demo.world import World, WorldError, world
+
+__all__ = ["run"]
+
+
+def run(*, stay: bool, ci: bool, as_json: bool) -> int:
+    """Run all steps, showing each as it happens; return 0 if every promise was kept, else 1.
+
+    Args:
+        stay: keep everything up afterwards, until interrupted.
+        ci: print plain lines, without waiting for anybody.
+        as_json: print one object instead of lines.
+    """
+    try:
+        return asyncio.run(_run(stay=stay and not ci, as_json=as_json))
+    except (WorldError, GitServerError) as error:
+        print(f"the demo could not be set up: {error}", file=sys.stderr)
+        return 1
+
+
+async def _run(*, stay: bool, as_json: bool) -> int:
+    began = monotonic()
+    if not as_json:
+        print("A Git server, a gateway and an agent, each a process of its own, on loopback.\n", flush=True)
+    async with world() as made:
+        print(f"started in {monotonic() - began:.1f} s", file=sys.stderr)
+        results = [await _take(step, made, quiet=as_json) for step in STEPS]
+        if as_json:
+            print(orjson.dumps(_summary(results)).decode())
+        if stay:
+            await _stay(made)
+    ok = all(result["ok"] for result in results)
+    if not as_json:
+        print(f"{'All' if ok else 'Not all'} of {len(results)} promises kept, in {monotonic() - began:.1f} s.")
+    return 0 if ok else 1
+
+
+async def _take(step: Step, made: World, *, quiet: bool) -> dict[str, Any]:
+    began = monotonic()
+    ok, happened = True, Happened(text="")
+    try:
+        happened = await step.run(made)
+    except (StepFailedError, WorldError) as error:
+        ok, happened = False, Happened(text=f"NOT KEPT: {error}")
+    ms = round((monotonic() - began) * 1000, 1)
+    if not quiet:
+        print(f"{step.name}: {step.done}\n  feared    {step.feared}\n  happened  {happened.text}\n", flush=True)
+    elif not ok:
+        print(f"{step.name}: {happened.text}", file=sys.stderr)
+    return {"name": step.name, "ok": ok, "ms": ms, "hops_ms": happened.hops_ms}
+
+
+def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    hops: dict[str, float] = next((result["hops_ms"] for result in results if result["hops_ms"]), {})
+    return {
+        "ok": all(result["ok"] for result in results),
+        "steps": [{key: result[key] for key in ("name", "ok", "ms")} for result in results],
+        "hops_ms": hops,
+    }
+
+
+async def _stay(made: World) -> None:
+    print(f"Everything stays up, below {made.folder}; interrupt to end it.")
+    print(f"  served folder  {made.site}\n  repository     {made.clone_url}")
+    print(f"  webhooks       {made.hooks_url}\n  state          {made.console_url}/metrics")
+    await asyncio.Event().wait()

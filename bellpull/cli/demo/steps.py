@@ -1,0 +1,184 @@
+"""What the demo does, one function a step: something is done, something is feared, and what happened is checked.
+
+A step returns what happened in a sentence, and raises `StepFailedError` where it is not what was promised.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from typing import Any, Final
+
+from bellpull.cli.demo.world import World
+
+__all__ = ["STEPS", "Happened", "Step", "StepFailedError"]
+
+
+class StepFailedError(Exception):
+    """A promise that was not kept; the message says which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """What came of a step. `hops_ms` are milliseconds since the gateway received the push, in order."""
+
+    text: str
+    hops_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step: its name, what is done, what one would fear, and the function that does and checks it."""
+
+    name: str
+    done: str
+    feared: str
+    run: Callable[[World], Awaitable[Happened]]
+
+
+async def _push(world: World) -> Happened:
+    push = await world.push({"index.html": "hello 1\n"}, "Say hello")
+    delivery = await world.deliver(push)
+    _expect(delivery.status == 202, f"the gateway answered {delivery.status}, not 202")
+    live = await world.shows("index.html", "hello 1\n")
+    hops = _hops(await world.answer(push.after))
+    way = ", ".join(f"{name} {ms:.0f}" for name, ms in hops.items())
+    return Happened(text=f"live {_ms(live - delivery.sent)} after the webhook (ms: {way})", hops_ms=hops)
+
+
+async def _forged(world: World) -> Happened:
+    push = await world.push({"index.html": "not announced\n"}, "Unannounced")
+    delivery = await world.deliver(push, secret=b"a guess")
+    _expect(delivery.status == 401, f"the gateway answered {delivery.status}, not 401")
+    async with world.session.get(f"{world.console_url}/api/v1/commits/{push.after}") as response:
+        _expect(response.status == 404, "the gateway knows of the forged commit")
+    _expect(world.read("index.html") == "hello 1\n", "the site changed")
+    return Happened(text="answered 401, nothing was stored, no agent heard of it, the site is what it was")
+
+
+async def _revert(world: World) -> Happened:
+    await world.revert()
+    push = await world.push({"news.html": "oops\n"}, "A bad idea")
+    await world.deliver(push)
+    await world.shows("news.html", "oops\n")
+    delivery = await world.deliver(await world.revert())
+    gone = await world.gone("news.html")
+    _expect(world.read("index.html") == "hello 1\n", "the first page is not what it was")
+    return Happened(text=f"`git revert` and a push: the site was back {_ms(gone - delivery.sent)} after the webhook")
+
+
+async def _drift(world: World) -> Happened:
+    edited = monotonic()
+    (world.site / "index.html").write_text("defaced\n")
+    undone = await world.shows("index.html", "hello 1\n")
+    return Happened(text=f"undone {_ms(undone - edited)} after the edit, by a release made anew from Git")
+
+
+async def _burst(world: World) -> Happened:
+    pushes = [await world.push({"index.html": f"burst {number}\n"}, f"Burst {number}") for number in range(1, 11)]
+    deliveries = [await world.deliver(push) for push in pushes]
+    live = await world.shows("index.html", "burst 10\n")
+    words = [(await world.answer(push.after))["syncs"][0]["word"] for push in pushes]
+    _expect(words[-1] == "applied", f"the last push ended as {words[-1]}")
+    _expect(set(words[:-1]) <= {"applied", "superseded"}, f"the pushes ended as {words}")
+    passed = words.count("superseded")
+    return Happened(
+        text=f"the tenth was live {_ms(live - deliveries[-1].sent)} after its webhook; "
+        f"{passed} earlier pushes ended as superseded, none without a word"
+    )
+
+
+async def _gateway_killed(world: World) -> Happened:
+    push = await world.push({"index.html": "survived\n"}, "Survive")
+    world.agent.hold()
+    delivery = await world.deliver(push)
+    await world.gateway.kill()
+    _expect(delivery.status == 202, f"the gateway answered {delivery.status}, not 202")
+    world.agent.release()
+    again = monotonic()
+    await world.gateway.start("listening")
+    live = await world.shows("index.html", "survived\n")
+    word = (await world.answer(push.after))["syncs"][0]["word"]
+    return Happened(text=f"the push was on disk: live {_ms(live - again)} after the restart began, and {word}")
+
+
+async def _agent_away(world: World) -> Happened:
+    await world.agent.stop()
+    pushes = [await world.push({"index.html": f"away {number}\n"}, f"Away {number}") for number in range(1, 4)]
+    for push in pushes:
+        await world.deliver(push)
+    _expect(world.read("index.html") == "survived\n", "the site changed while the agent was away")
+    again = monotonic()
+    await world.agent.start("hearing the gateway")
+    live = await world.shows("index.html", "away 3\n")
+    word = (await world.answer(pushes[-1].after))["syncs"][0]["word"]
+    return Happened(
+        text=f"what ran kept running; caught up {_ms(live - again)} after its start, the last push {word}"
+    )
+
+
+STEPS: Final[tuple[Step, ...]] = (
+    Step(
+        name="push",
+        done="a commit was pushed, and its signed webhook delivered",
+        feared="waiting for a poll, or an open port into the server",
+        run=_push,
+    ),
+    Step(
+        name="forged",
+        done="a webhook was sent that was signed with a guessed secret",
+        feared="a stranger rings the bell",
+        run=_forged,
+    ),
+    Step(
+        name="revert",
+        done="a bad commit went live, and was reverted in Git",
+        feared="a rollback is another procedure than a deployment",
+        run=_revert,
+    ),
+    Step(
+        name="drift",
+        done="somebody edited a served file by hand",
+        feared="the server is no longer what Git says, and nobody knows",
+        run=_drift,
+    ),
+    Step(
+        name="burst",
+        done="ten pushes came at once",
+        feared="ten deployments in a row, or one lost in between",
+        run=_burst,
+    ),
+    Step(
+        name="gateway-killed",
+        done="the gateway was killed (SIGKILL) right after its 202, before the agent could hear",
+        feared="the push is lost: the provider does not send it again",
+        run=_gateway_killed,
+    ),
+    Step(
+        name="agent-away",
+        done="the agent was stopped, three pushes came, it was started again",
+        feared="it comes back to an old commit, or goes through all three",
+        run=_agent_away,
+    ),
+)
+
+
+def _hops(announcement: dict[str, Any]) -> dict[str, float]:
+    """Return milliseconds from the gateway's receipt to each hop."""
+    hops: dict[str, str | None] = announcement["syncs"][0]["hops"]
+    start = datetime.fromisoformat(hops["received"] or "")
+    names = ("accepted", "heard", "started", "finished")
+    return {
+        name: round((datetime.fromisoformat(at) - start).total_seconds() * 1000, 1)
+        for name in names
+        if (at := hops[name]) is not None
+    }
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _expect(kept: bool, message: str) -> None:  # noqa: FBT001 - it reads as an assertion
+    if not kept:
+        raise StepFailedError(message)

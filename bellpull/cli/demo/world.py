@@ -1,0 +1,263 @@
+"""The demo's world: a Git server, a gateway and an agent as processes of their own, all on loopback.
+
+It is set up as a user would: `bellpull init`, `bellpull enroll`, then both programs; nothing here reaches into
+them. What the demo knows it has from the outside: answers over HTTP, files in the served folder, exit codes.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import aiohttp
+import orjson
+import yaml
+
+from bellpull.cli.demo.git_server import GitServer
+from bellpull.cli.demo.repository import Push, Repository, sign
+
+__all__ = ["Delivery", "Program", "World", "WorldError", "world"]
+
+_NAME: Final = "demo/site"
+_START_S: Final = 20.0
+_STOP_S: Final = 15.0
+_PATIENCE_S: Final = 20.0
+
+
+class WorldError(Exception):
+    """The demo cannot go on; the message says what was waited for and where to look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What the gateway answered a webhook, and when it was sent (monotonic clock)."""
+
+    status: int
+    events: tuple[str, ...]
+    sent: float
+
+
+@dataclass(slots=True)
+class Program:
+    """One of the two programs: how to start it, and the process while it runs."""
+
+    name: str
+    config: Path
+    log: Path
+    process: asyncio.subprocess.Process | None = None
+
+    async def start(self, until: str) -> None:
+        """Start it and wait until its log has the line `until`."""
+        skip = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "bellpull", self.name, "--config", str(self.config)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        await self._logged(until, skip)
+
+    async def stop(self) -> None:
+        """End it as a service manager would."""
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGCONT)
+                self.process.terminate()
+            try:
+                await asyncio.wait_for(self.process.wait(), _STOP_S)
+            except TimeoutError:
+                await self.kill()
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+
+    def hold(self) -> None:
+        """Stop the process where it is, so that it can hear nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def release(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process is None:
+            raise WorldError(f"the {self.name} does not run")
+        self.process.send_signal(number)
+
+    async def _logged(self, message: str, skip: int) -> None:
+        end = monotonic() + _START_S
+        while monotonic() < end:
+            text = await asyncio.to_thread(self.log.read_bytes)
+            if message.encode() in text[skip:]:
+                return
+            if self.process is not None and self.process.returncode is not None:
+                raise WorldError(f"the {self.name} ended with {self.process.returncode}:\n{_tail(self.log)}")
+            await asyncio.sleep(0.02)
+        raise WorldError(f"the {self.name} did not say {message!r} within {_START_S:.0f} s:\n{_tail(self.log)}")
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """Everything the steps act on."""
+
+    folder: Path
+    site: Path
+    repository: Repository
+    clone_url: str
+    hooks_url: str
+    console_url: str
+    secret: bytes = field(repr=False)
+    gateway: Program
+    agent: Program
+    session: aiohttp.ClientSession
+    deliveries: int = 0
+
+    async def push(self, files: dict[str, str], message: str) -> Push:
+        """Commit and push to the repository; no webhook yet."""
+        return await asyncio.to_thread(self.repository.push, files, message)
+
+    async def revert(self) -> Push:
+        """Revert the last commit and push."""
+        return await asyncio.to_thread(self.repository.revert)
+
+    async def deliver(self, push: Push, *, secret: bytes | None = None) -> Delivery:
+        """Send the webhook of `push`, signed with the right secret unless told otherwise."""
+        body = push.body(self.clone_url, _NAME)
+        self.deliveries += 1
+        headers = {
+            "Content-Type": "application/json",
+            "X-GitHub-Event": "push",
+            "X-GitHub-Delivery": f"demo-{self.deliveries}",
+            "X-Hub-Signature-256": sign(self.secret if secret is None else secret, body),
+        }
+        sent = monotonic()
+        async with self.session.post(self.hooks_url, data=body, headers=headers) as response:
+            answer = await response.read()
+            events = orjson.loads(answer)["events"] if response.status == 202 else []
+            return Delivery(status=response.status, events=tuple(events), sent=sent)
+
+    async def shows(self, name: str, content: str) -> float:
+        """Wait until the served folder has `content` in the file `name`; return when (monotonic clock)."""
+        path = self.site / name
+        end = monotonic() + _PATIENCE_S
+        while monotonic() < end:
+            if _read(path) == content:
+                return monotonic()
+            await asyncio.sleep(0.002)
+        logs = f"{_tail(self.gateway.log)}\n{_tail(self.agent.log)}"
+        raise WorldError(f"{path} did not become {content!r} within {_PATIENCE_S:.0f} s\n{logs}")
+
+    async def gone(self, name: str) -> float:
+        """Wait until the served folder has no file `name`; return when (monotonic clock)."""
+        end = monotonic() + _PATIENCE_S
+        while _read(self.site / name) is not None:
+            if monotonic() > end:
+                raise WorldError(f"{self.site / name} was still there after {_PATIENCE_S:.0f} s")
+            await asyncio.sleep(0.002)
+        return monotonic()
+
+    def read(self, name: str) -> str | None:
+        """Return what the served folder has in the file `name`."""
+        return _read(self.site / name)
+
+    async def answer(self, commit: str, *, final: bool = True) -> dict[str, Any]:
+        """Return the gateway's newest announcement of `commit`, once its Sync has ended it (or been heard)."""
+        url = f"{self.console_url}/api/v1/commits/{commit}"
+        end = monotonic() + _PATIENCE_S
+        while monotonic() < end:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with self.session.get(url) as response:
+                    if response.status == 200:
+                        announcement: dict[str, Any] = (await response.json())["announcements"][0]
+                        if announcement["syncs"] and (announcement["syncs"][0]["final"] or not final):
+                            return announcement
+            await asyncio.sleep(0.02)
+        raise WorldError(f"the gateway has no final word for {commit}\n{_tail(self.agent.log)}")
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    """Set everything up below a temporary folder, and take it down again."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bellpull-demo-")))
+        repository = await asyncio.to_thread(Repository, folder / "git", _NAME, folder / "clone")
+        server = await stack.enter_async_context(GitServer(folder / "git"))
+        ports = _free_ports(3)
+        await _set_up(folder, server.url, ports)
+        made = World(
+            folder=folder,
+            site=folder / "web-1" / "site",
+            repository=repository,
+            clone_url=f"{server.url}/{_NAME}.git",
+            hooks_url=f"http://127.0.0.1:{ports[0]}/hooks/github",
+            console_url=f"http://127.0.0.1:{ports[2]}",
+            secret=(folder / "secrets" / "github").read_bytes().strip(),
+            gateway=Program("gateway", folder / "gateway.yaml", folder / "gateway.log"),
+            agent=Program("agent", folder / "web-1" / "agent.yaml", folder / "agent.log"),
+            session=await stack.enter_async_context(aiohttp.ClientSession()),
+        )
+        await made.push({"index.html": "hello 0\n"}, "The first page")
+        stack.push_async_callback(made.gateway.stop)
+        await made.gateway.start("listening")
+        stack.push_async_callback(made.agent.stop)
+        await made.agent.start("hearing the gateway")
+        yield made
+
+
+async def _set_up(folder: Path, git_url: str, ports: tuple[int, ...]) -> None:
+    await _bellpull("init", str(folder))
+    config = folder / "gateway.yaml"
+    settings = yaml.safe_load(config.read_text())
+    settings["listen"] = {
+        name: f"127.0.0.1:{port}" for name, port in zip(("hooks", "agents", "console"), ports, strict=True)
+    }
+    settings["sources"][0]["repositories"] = [f"127.0.0.1/{_NAME}"]
+    config.write_text(yaml.safe_dump(settings, sort_keys=False))
+    await _bellpull(
+        *("enroll", "web-1", "--config", str(config), "--repository", f"{git_url}/{_NAME}.git"),
+        *("--gateway-url", f"http://127.0.0.1:{ports[1]}", "--out", str(folder / "web-1")),
+    )
+
+
+async def _bellpull(*words: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bellpull", *words),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    if process.returncode != 0:
+        raise WorldError(f"bellpull {' '.join(words)}:\n{said.decode()}")
+
+
+def _free_ports(count: int) -> tuple[int, ...]:
+    """Return ports that are free now; they stay the same when the gateway is started again."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return tuple(each.getsockname()[1] for each in sockets)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    text = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return f"{log.name}:\n" + "\n".join(text[-lines:])
