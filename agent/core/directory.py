@@ -17,6 +17,8 @@ __all__ = ["MAX_LINK", "PlannedFile", "PlannedLink", "Problem", "ReleasePlan", "
 MAX_LINK: Final = 4095
 """Bytes of a link's target, as Linux has it."""
 _MAX_PART: Final = 255
+_MAX_DEPTH: Final = 200
+"""Folders in folders: deeper ones the kernel holds, but few programs can read or remove them."""
 _MAX_HOPS: Final = 40
 """How many links Linux follows in one path."""
 
@@ -121,7 +123,10 @@ def _refused_path(path: bytes, room: int) -> str | None:
         return f"has {len(path)} bytes, and below this target a path may have {room}"
     if b"\0" in path:
         return "holds a NUL byte, which no file system can"
-    for part in path.split(b"/"):
+    parts = path.split(b"/")
+    if len(parts) > _MAX_DEPTH:
+        return f"lies {len(parts)} levels deep, and {_MAX_DEPTH} is the most"
+    for part in parts:
         if part in (b"", b".", b".."):
             return f"has a part {printable(part) if part else 'that is empty'}, which is not a name"
         if part.lower() == b".git":
