@@ -159,6 +159,12 @@ def test_a_chain_longer_than_the_kernel_follows_is_refused() -> None:
     assert "more than 40" in problems_of(entries(chain(41)), chain(41))[0]
 
 
+def test_a_tree_that_few_programs_could_remove_is_refused() -> None:
+    found = plan_release([file(b"a/" * 200 + b"x")], {}, room=4000)
+    assert isinstance(found, tuple)
+    assert "201 levels deep" in found[0].problem
+
+
 def test_a_submodule_is_refused_by_name() -> None:
     (problem,) = problems_of([file(b"vendor/lib", mode=EntryMode.GITLINK)], {})
     assert problem.startswith("vendor/lib: is a submodule")
