@@ -1,5 +1,6 @@
 """How a verb ends that could not do its work: lines for a person, and an exit code."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -26,7 +27,7 @@ def explained(*, extra: str = "all") -> Iterator[None]:
         extra: the extra of the distribution that brings the libraries.
 
     Raises:
-        FailureError: instead of ConfigError, OSError and ModuleNotFoundError.
+        FailureError: instead of ConfigError, Fatal, OSError and ModuleNotFoundError.
     """
     try:
         yield
@@ -36,9 +37,14 @@ def explained(*, extra: str = "all") -> Iterator[None]:
         raise FailureError(f"{error.name} is not installed: pip install 'bellpull[{extra}]'") from None
     except OSError as error:
         raise FailureError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from None
-    except ValueError as error:
-        from bellpull.runtime.config import ConfigError
+    except _mendable() as error:
+        lines = getattr(error, "lines", None)  # a ConfigError has several, a Fatal an exit code
+        raise FailureError(*(lines() if lines else [str(error)]), code=getattr(error, "code", 1)) from None
 
-        if not isinstance(error, ConfigError):
-            raise
-        raise FailureError(*error.lines()) from None
+
+def _mendable() -> tuple[type[Exception], ...]:
+    """Return what the programs raise for people; asked for only once something was raised."""
+    from bellpull.runtime.config import ConfigError
+
+    service = sys.modules.get("bellpull.runtime.service")
+    return (ConfigError, service.Fatal) if service else (ConfigError,)

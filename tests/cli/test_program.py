@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bellpull.runtime.files import FolderLock
 from tests.cli.command import bellpull
 
 HEAVY = {"aiohttp", "apsw", "cryptography", "joserfc", "orjson", "pydantic", "pygit2", "rich", "structlog", "yaml"}
@@ -86,6 +87,19 @@ def test_a_configuration_may_be_named_by_the_environment(verb: str, variable: st
     ended = bellpull(verb, cwd=tmp_path, env={f"BELLPULL_{variable}_CONFIG": "elsewhere.yaml"})
     assert ended.code == 1
     assert ended.err == "elsewhere.yaml: cannot be read: no such file or directory\n"
+
+
+@pytest.mark.parametrize(("verb", "folder"), [("gateway", "data"), ("agent", "web-1/state")])
+def test_a_program_whose_folder_is_in_use_says_by_whom(verb: str, folder: str, tmp_path: Path) -> None:
+    """R7."""
+    assert bellpull("init", tmp_path).code == 0
+    assert bellpull("enroll", "web-1", "-r", "github.com/acme/site", cwd=tmp_path).code == 0
+    (tmp_path / folder).mkdir()
+    with FolderLock(tmp_path / folder):
+        ended = bellpull(verb, "-c", f"{verb}.yaml", cwd=(tmp_path / folder).parent)
+    assert (ended.code, ended.out) == (1, "")
+    assert f"{folder.rpartition('/')[2]} is in use by process {os.getpid()}" in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_an_interrupt_ends_a_verb_with_130(tmp_path: Path) -> None:
