@@ -351,6 +351,12 @@ async def test_a_full_check_reads_everything(site: Path) -> None:
         assert "index.html" in str(await target.drifted(small().id, full=True))
 
 
+async def test_a_young_stamp_is_not_trusted(target: DirectoryTarget) -> None:
+    """A second change within one tick of the clock leaves the same stamp, so what just changed is read again."""
+    await apply(target, small())
+    assert target._trusted[1] == {}
+
+
 async def test_another_tree_is_drift(target: DirectoryTarget) -> None:
     assert "is not there" in str(await target.drifted(small().id, full=False))
     await apply(target, small())
