@@ -8,6 +8,7 @@ held whole, and a compressed request stays compressed; a request body is bounded
 import asyncio
 import hmac
 import os
+import signal
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -143,8 +144,9 @@ class GitServer:
         try:
             yield process
         finally:
-            with suppress(ProcessLookupError):
-                process.kill()
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)  # Process.kill() would take the exit code from the loop
             await process.wait()
 
     def _environment(self, request: web.Request) -> dict[str, str]:
@@ -231,10 +233,11 @@ async def _pass_back(request: web.Request, process: asyncio.subprocess.Process) 
         return web.Response(status=502, text="git http-backend gave no answer\n")
     status = int(headers.pop("Status", "200").split()[0])
     response = web.StreamResponse(status=status, headers=headers)
-    await response.prepare(request)
-    while chunk := await stdout.read(_CHUNK):
-        await response.write(chunk)
-    await response.write_eof()
+    with suppress(ConnectionError):  # a client that has seen enough hangs up
+        await response.prepare(request)
+        while chunk := await stdout.read(_CHUNK):
+            await response.write(chunk)
+        await response.write_eof()
     return response
 
 

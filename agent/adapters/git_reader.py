@@ -1,0 +1,100 @@
+"""A folder of a commit, read from a mirror in the thread that wants it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import pygit2
+from pygit2.enums import FileMode
+
+from agent.core.tree import EntryMode, TreeEntry
+
+__all__ = ["READ_ERRORS", "Reader", "opened", "tree_at"]
+
+READ_ERRORS: Final = (pygit2.GitError, KeyError, ValueError, OSError)
+"""What libgit2 raises for an object that is not there or broken."""
+
+
+def opened(path: Path) -> pygit2.Repository:
+    """Open the bare repository at `path`, and no other that may be around it."""
+    return pygit2.Repository(str(path), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
+
+
+class Reader:
+    """Satisfies the port's `TreeReader`; opens its own repository when it is first used.
+
+    Args:
+        path: the bare repository.
+        tree: id of a tree in it.
+        broken: called when it cannot be read; returns the error to raise.
+    """
+
+    def __init__(self, path: Path, tree: str, broken: Callable[[str], Exception]) -> None:
+        self._path = path
+        self._tree = tree
+        self._broken = broken
+
+    @cached_property
+    def entries(self) -> tuple[TreeEntry, ...]:
+        """Everything below the folder, however deep."""
+        with self._watched():
+            return tuple(_walk(self._repository, self._tree))
+
+    def blob(self, oid: str) -> bytes:
+        """Return the bytes of the blob `oid`."""
+        with self._watched():
+            return self._repository.read(oid)[1]
+
+    @cached_property
+    def _repository(self) -> pygit2.Repository:
+        return opened(self._path)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except READ_ERRORS as error:
+            raise self._broken(str(error)) from None
+
+
+def tree_at(repository: pygit2.Repository, commit: str, path: str) -> str | None:
+    """Return the id of the folder `path` of `commit`, None if there is no such folder.
+
+    Raises:
+        KeyError: the commit, or a tree on the way, is not in the mirror.
+    """
+    found: pygit2.Object = repository[commit].peel(pygit2.Tree)
+    for part in path.split("/") if path else ():
+        entry = next((each for each in _tree(found) if each.name == part), None)
+        if entry is None or entry.filemode != FileMode.TREE:
+            return None
+        found = repository[entry.id]
+    return str(found.id)
+
+
+def _walk(repository: pygit2.Repository, tree: str) -> Iterator[TreeEntry]:
+    todo = [(b"", tree)]
+    while todo:
+        above, oid = todo.pop()
+        for entry in _tree(repository[oid]):
+            path = above + (entry.raw_name or b"")
+            if entry.filemode == FileMode.TREE:
+                todo.append((path + b"/", str(entry.id)))
+            else:
+                yield TreeEntry(path=path, mode=_mode(entry.filemode), oid=str(entry.id))
+
+
+def _tree(found: pygit2.Object) -> pygit2.Tree:
+    if not isinstance(found, pygit2.Tree):
+        raise ValueError(f"{found.id} is not a tree")  # noqa: TRY004 - it is what the mirror holds that is wrong
+    return found
+
+
+def _mode(mode: int) -> EntryMode:
+    """Return the mode; the ones of Git's first days (100664) are files."""
+    try:
+        return EntryMode(f"{mode:06o}")
+    except ValueError:
+        return EntryMode.FILE
