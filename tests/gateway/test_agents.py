@@ -29,7 +29,7 @@ from bellpull.contract.text import MessageId, Name
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.config import Address
 from bellpull.runtime.http import serve
-from bellpull.runtime.jose import generate, public_jwk
+from bellpull.runtime.jose import Ed25519Signer, generate, public_jwk
 from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.adapters.state import SqliteState, open_state
 from gateway.app import agents as module
@@ -42,13 +42,13 @@ TOKEN = "bpa_web-1_" + "s" * 43
 GATEWAY_KEY, AGENT_KEY, OTHER_KEY = generate(), generate(), generate()
 
 
-def record(*repositories: str, token: str = TOKEN) -> Enrolment:
+def record(*repositories: str, token: str = TOKEN, agent: Name = WEB, key: Ed25519Signer = AGENT_KEY) -> Enrolment:
     return Enrolment(
-        agent=WEB,
+        agent=agent,
         environments=(Name("production"),),
         repositories=repositories or ("github.com/acme/site",),
         token=TokenHash(sha256=sha256(token.encode()).hexdigest()),
-        keys=(public_jwk(AGENT_KEY.public),),
+        keys=(public_jwk(key.public),),
     )
 
 
@@ -78,7 +78,7 @@ class Gateway:
             yield Stream(response)
 
     async def report(
-        self, data: Data, *, token: str = TOKEN, signer: object = AGENT_KEY, audience: str = "acme"
+        self, data: Data, *, token: str = TOKEN, signer: Ed25519Signer = AGENT_KEY, audience: str = "acme"
     ) -> tuple[int, dict[str, object]]:
         body = encode(Message(id=MessageId("m1"), source="//acme/agents/web-1", time=T0, data=data))
         sealed = seal(
@@ -86,7 +86,7 @@ class Gateway:
             seal_type=SealType.REPORT,
             audience=audience,
             now=utc_now(),
-            signer=signer,  # type: ignore[arg-type]  # a key made above
+            signer=signer,
         )
         return await self.post(body, {SEAL_HEADER: sealed}, token=token)
 
@@ -183,6 +183,17 @@ async def test_a_cursor_that_is_not_known_begins_anew(gateway: Gateway, cursor: 
         assert await stream.next() == ResetFrame(cursor=gateway.cursor(1))
         await gateway.push(push(2))
         assert await stream.message() == (2, push(2).id)
+
+
+async def test_numbers_may_have_gaps(gateway: Gateway) -> None:
+    for number in (1, 2, 3):
+        await gateway.push(push(number))
+    delete = "DELETE FROM events WHERE seq = 2"
+    await gateway.journal.database.write(lambda c: c.execute(delete).fetchall(), within_s=5)
+    async with gateway.stream(gateway.cursor(0)) as stream:
+        assert [(await stream.message())[0] for _ in range(2)] == [1, 3]
+        await gateway.push(push(4))
+        assert await stream.message() == (4, push(4).id)
 
 
 async def test_only_what_the_agent_may_hear_is_sent(gateway: Gateway) -> None:
@@ -308,7 +319,9 @@ async def test_what_is_out_of_scope_is_refused(gateway: Gateway, data: Report | 
 
 
 async def test_a_seal_by_any_other_key_is_refused(gateway: Gateway) -> None:
-    """R26: the token alone is not enough, nor is another installation's seal."""
+    """R26: the token alone is not enough, nor with another agent's key, nor is another installation's seal."""
+    other = Name("web-2")
+    gateway.records[other] = record(token="bpa_web-2_x", agent=other, key=OTHER_KEY)
     assert await gateway.report(report(), signer=OTHER_KEY) == (403, {"error": "no pinned key has the seal's kid"})
     assert (await gateway.report(report(), audience="other"))[0] == 403
     assert (await gateway.post(b"{}", {}))[0] == 403

@@ -224,7 +224,7 @@ async def test_a_damaged_file_ends_it(path: Path) -> None:
         def damage(_: apsw.Connection) -> None:
             raise apsw.CorruptError("database disk image is malformed")
 
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
             watching = group.create_task(_watched(journal))
             answers = await asyncio.gather(
                 journal._write(damage), put(journal, push(2)), put(journal, push(3)), return_exceptions=True
