@@ -6,16 +6,17 @@ word of a heartbeat's history by what it says. Heartbeats move an agent only for
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import apsw
 import orjson
 
 from bellpull.contract.codec import read
-from bellpull.contract.report import Heartbeat, Report
+from bellpull.contract.report import Heartbeat, Report, SyncState
 from bellpull.contract.text import Name
 from gateway.adapters.database import Database, Schema, WriteRefused, microseconds, moment
 from gateway.core.answer import Answer
@@ -50,9 +51,16 @@ _PUT_AGENT: Final = """INSERT INTO agents (agent, epoch, environment, heard) VAL
     heard = max(heard, excluded.heard)"""
 _PUT_BEAT: Final = "UPDATE agents SET beat_epoch = ?, beat_seq = ?, version = ? WHERE agent = ?"
 _PUT_FULL: Final = "UPDATE agents SET full_epoch = ?, full_seq = ?, full_state = ?, full = ? WHERE agent = ?"
-_AGENTS: Final = "SELECT agent, heard, environment, version, full, full_epoch, full_seq FROM agents"
+_AGENTS: Final = "SELECT agent, heard, environment, version, full_epoch, full_seq FROM agents"
+_FULL: Final = "SELECT full, full_epoch, full_seq FROM agents WHERE agent = ?"
 _WORDS: Final = """SELECT place, answer FROM words WHERE repository = ? AND ref IN (?, '') AND received >= ?
     AND place > ? ORDER BY place LIMIT ?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Full:
+    order: tuple[int, int]
+    syncs: tuple[SyncState, ...]
 
 
 @asynccontextmanager
@@ -79,6 +87,7 @@ class SqliteState:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._heard_in_full: set[Name] = set()
+        self._full: dict[Name, _Full] = {}
 
     async def put_report(self, report: Report, *, issued: datetime, received: datetime) -> Heard:
         """Keep a report (see the port)."""
@@ -124,23 +133,45 @@ class SqliteState:
 
     async def agents(self) -> Mapping[Name, LastHeard]:
         """Return how every agent was heard last."""
-        found = await self._database.read(lambda connection: connection.execute(_AGENTS).fetchall())
-        return {Name(str(row[0])): _last_heard(row) for row in found}
+        return await self._database.read(self._read_agents)
 
     async def answers(self, repository: str, ref: str, since: datetime) -> tuple[Answer, ...]:
         """Return the words for a ref that came at or after `since`."""
         answers: list[Answer] = []
         place = 0
         while True:
-            page = await self._database.read(_select(repository, ref, microseconds(since), place))
-            answers += [read(Answer, orjson.loads(answer)) for _, answer in page]
+            page, place = await self._database.read(_select(repository, ref, microseconds(since), place))
+            answers += page
             if len(page) < _PAGE:
                 return tuple(answers)
-            place = page[-1][0]
 
     async def watch(self) -> None:
         """Wait for the day the disk fails."""
         await self._database.watch()
+
+    def _read_agents(self, connection: apsw.Connection) -> Mapping[Name, LastHeard]:
+        """Read all agents; in a thread. A full state is read into values once."""
+        agents: dict[Name, LastHeard] = {}
+        rows: list[Any] = connection.execute(_AGENTS).fetchall()
+        for agent, heard, environment, version, epoch, seq in rows:
+            full = None if epoch is None else self._read_full(connection, agent, (epoch, seq))
+            agents[agent] = LastHeard(
+                heard=moment(heard),
+                environment=environment,
+                version=version,
+                syncs=None if full is None else full.syncs,
+                full=None if full is None else full.order,
+            )
+        return agents
+
+    def _read_full(self, connection: apsw.Connection, agent: Name, order: tuple[int, int]) -> "_Full":
+        known = self._full.get(agent)
+        if known is not None and known.order == order:
+            return known
+        body, epoch, seq = cast("Any", connection.execute(_FULL, (agent,)).fetchone())
+        full = _Full(order=(epoch, seq), syncs=read(Heartbeat, orjson.loads(body)).full or ())
+        self._full[agent] = full
+        return full
 
     async def _write(self, job: Callable[[apsw.Connection], _T]) -> _T:
         try:
@@ -149,9 +180,16 @@ class SqliteState:
             raise StateError(str(error)) from error
 
 
-def _select(repository: str, ref: str, since: int, place: int) -> Callable[[apsw.Connection], list[Any]]:
-    values = (repository, ref, since, place, _PAGE)
-    return lambda connection: connection.execute(_WORDS, values).fetchall()
+def _select(
+    repository: str, ref: str, since: int, place: int
+) -> Callable[[apsw.Connection], tuple[list[Answer], int]]:
+    """Return a job that reads a page beyond `place`, and the place of its last word."""
+
+    def job(connection: apsw.Connection) -> tuple[list[Answer], int]:
+        found: list[Any] = connection.execute(_WORDS, (repository, ref, since, place, _PAGE)).fetchall()
+        return [read(Answer, orjson.loads(answer)) for _, answer in found], found[-1][0] if found else place
+
+    return job
 
 
 def _highest_epoch(connection: apsw.Connection, agent: Name) -> int:
@@ -192,14 +230,3 @@ def _identities(heartbeat: Heartbeat) -> list[str]:
         for state in heartbeat.full or ()
         for outcome in state.outcomes
     ]
-
-
-def _last_heard(row: Any) -> LastHeard:
-    _, heard, environment, version, full, epoch, seq = row
-    return LastHeard(
-        heard=moment(heard),
-        environment=environment,
-        version=version,
-        syncs=None if full is None else read(Heartbeat, orjson.loads(full)).full,
-        full=None if full is None else (epoch, seq),
-    )

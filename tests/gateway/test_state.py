@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bellpull.contract.report import Outcome
-from bellpull.contract.text import MessageId
+from bellpull.contract.text import MessageId, SyncName
 from bellpull.contract.word import Word
 from gateway.adapters.state import SqliteState, open_state
 from gateway.core.projection import answer_of
@@ -87,6 +87,16 @@ async def test_the_full_state_is_wanted_until_it_is_known(path: Path) -> None:
         assert (await state.agents())[WEB].syncs == (sync_state(),)
         assert await wants(state, 6, "s1", full=False)
         assert (await state.put_report(report(7), issued=T0, received=T0)).want_full
+
+
+async def test_the_last_full_state_is_the_one_that_is_told(state: SqliteState) -> None:
+    """A digest after it changes when the agent was heard, not what it said in full."""
+    one, two = (sync_state(),), (sync_state(), sync_state(sync=SyncName("default/too")))
+    for seq, full in ((1, one), (2, None), (3, two), (4, None)):
+        await state.put_heartbeat(heartbeat(seq, full=full), issued=T0, received=T0 + seconds(seq))
+        heard = (await state.agents())[WEB]
+        assert heard.heard == T0 + seconds(seq)
+        assert (heard.syncs, heard.full) == ((one, (1, 1)) if seq < 3 else (two, (1, 3)))
 
 
 async def test_a_word_that_was_lost_comes_with_the_next_full_state(state: SqliteState) -> None:
