@@ -16,9 +16,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final, Self
 
-import orjson
-
-from bellpull.contract.codec import read
+from bellpull.contract.codec import read, write
 from bellpull.contract.report import Health, HealthStatus, Outcome, SyncState, Watches
 from bellpull.contract.text import CommitId, MessageId, Note, SyncName
 from bellpull.contract.word import WORDS, Verdict, Word, may_replace
@@ -77,7 +75,7 @@ class SyncRecord:
 
     def to_json(self) -> bytes:
         """Return the record as one line of JSON."""
-        return orjson.dumps(self, option=orjson.OPT_UTC_Z)
+        return write(self)
 
     def is_unchanged(self, key: TreeKey) -> bool:
         """Whether `key` is what the last run that ended well made, and nothing went wrong since (R35)."""
@@ -154,7 +152,7 @@ def to_state(sync: SyncName, watches: Watches, record: SyncRecord) -> SyncState:
 def state_digest(states: Iterable[SyncState]) -> str:
     """Return the hash by which two full states are known to be the same, in whatever order they are listed."""
     ordered = sorted(states, key=lambda state: state.sync)
-    return sha256(orjson.dumps(ordered, option=orjson.OPT_UTC_Z)).hexdigest()[:32]
+    return sha256(write(ordered)).hexdigest()[:32]
 
 
 def count_words(states: Iterable[SyncState]) -> Mapping[Word, int]:

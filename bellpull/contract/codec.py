@@ -2,7 +2,7 @@
 
 Reading is strict in types (a `bool` is no `int`, a time has an offset) and tolerant in extent (unknown fields
 are ignored), and raises `ContractError` with the path of the first thing that is wrong, and nothing else.
-Writing is `orjson`, which knows dataclasses: a field is on the wire under its own name.
+`write` is the other way: a field is on the wire under its own name.
 """
 
 import types
@@ -13,10 +13,12 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+import orjson
+
 from bellpull.contract.errors import ContractError
 from bellpull.contract.text import KINDS, text
 
-__all__ = ["read", "schema"]
+__all__ = ["read", "schema", "write"]
 
 _T = TypeVar("_T")
 _INT_LIMIT: Final = 2**53
@@ -42,6 +44,11 @@ def read(cls: type[_T], value: object, path: str = "") -> _T:
         return cls(**found)
     except ContractError as error:
         raise ContractError(f"{path}.{error.path}".strip("."), error.problem) from None
+
+
+def write(value: object) -> bytes:
+    """Return dataclasses, and what they are made of, as one line of JSON in UTF-8."""
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
 
 
 def schema(cls: type) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, cast
 import apsw
 import orjson
 
-from bellpull.contract.codec import read
+from bellpull.contract.codec import read, write
 from bellpull.contract.report import Heartbeat, Report, SyncState
 from bellpull.contract.text import Name
 from gateway.adapters.database import Database, Schema, WriteRefused, microseconds, moment
@@ -93,7 +93,7 @@ class SqliteState:
         """Keep a report (see the port)."""
         answer = answer_of(report, issued=issued, received=received)
         identity = f"report/{report.epoch}/{report.seq}"
-        word = _word(answer, identity, received, orjson.dumps(report, option=orjson.OPT_UTC_Z))
+        word = _word(answer, identity, received, write(report))
 
         def job(connection: apsw.Connection) -> tuple[Put, int]:
             known = "SELECT 1 FROM words WHERE agent = ? AND identity = ?"
@@ -113,7 +113,7 @@ class SqliteState:
         """Keep a heartbeat, and the words that a full one carries (see the port)."""
         answers = zip(answers_in(heartbeat, issued=issued, received=received), _identities(heartbeat), strict=True)
         words = [_word(answer, identity, received, None) for answer, identity in answers]
-        full = None if heartbeat.full is None else orjson.dumps(heartbeat, option=orjson.OPT_UTC_Z)
+        full = None if heartbeat.full is None else write(heartbeat)
 
         def job(connection: apsw.Connection) -> tuple[Put, int, bool]:
             put = _place(connection, heartbeat)
@@ -218,7 +218,7 @@ def _note_beat(connection: apsw.Connection, beat: Heartbeat, full: bytes | None)
 
 
 def _word(answer: Answer, identity: str, received: datetime, report: bytes | None) -> tuple[Any, ...]:
-    body = orjson.dumps(answer, option=orjson.OPT_UTC_Z)
+    body = write(answer)
     when = microseconds(received)
     return answer.agent, identity, answer.repository, answer.ref or "", when, body, report
 
@@ -226,7 +226,7 @@ def _word(answer: Answer, identity: str, received: datetime, report: bytes | Non
 def _identities(heartbeat: Heartbeat) -> list[str]:
     """Return what tells each word of a history from others: all that it says, with the agent's own time of it."""
     return [
-        f"word/{state.sync}/{sha256(orjson.dumps(outcome)).hexdigest()}"
+        f"word/{state.sync}/{sha256(write(outcome)).hexdigest()}"
         for state in heartbeat.full or ()
         for outcome in state.outcomes
     ]
