@@ -146,6 +146,8 @@ async def _run(config: GatewayConfig, data: Path, watched: _Watched, stop: async
         raise service.Fatal(str(error)) from None
     except (JournalError, StateError) as error:
         raise service.Fatal(str(error)) from None
+    except DiskFailed as error:
+        raise service.Fatal(str(error), code=DISK_FAILED) from None
 
 
 async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asyncio.Event) -> None:
