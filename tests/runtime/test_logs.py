@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import aiohttp
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bellpull.runtime import logs
@@ -66,13 +66,22 @@ def test_no_secret_is_logged() -> None:
 
 
 @given(text=st.text(st.characters()) | st.sampled_from(["\u202e", "\ud800", "\x7f\x9b31m", "a\nb"]))
+@example(text="\x7f")
+@example(text="\u202e")
 def test_any_text_is_one_line_of_ascii_and_reads_back(text: str) -> None:
     stream = io.StringIO()
     logs.configure("gateway", stream=stream)
-    logs.logger("x").info("said", text=text, number=2**70)
+    logs.logger("x").info("said", text=text)
     assert stream.getvalue().count("\n") == 1
     assert all(" " <= character < "\x7f" for character in stream.getvalue().rstrip("\n"))
     assert _lines(stream)[0]["text"] == text
+
+
+def test_a_number_of_any_size_loses_no_line() -> None:
+    stream = io.StringIO()
+    logs.configure("gateway", stream=stream)
+    logs.logger("x").info("counted", number=2**70)
+    assert _lines(stream)[0]["number"] == 2**70
 
 
 def test_what_a_library_says_is_a_line_of_ours() -> None:
