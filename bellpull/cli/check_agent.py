@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import aiohttp
-from agent.adapters.git import Mirrors
 from aiohttp import hdrs
 
+from agent.adapters.git import Mirrors
 from agent.app.config import AgentConfig, load_config, load_sync_files
 from agent.spec import Sync
 from bellpull.cli.check_git import of_source

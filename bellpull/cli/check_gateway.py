@@ -10,6 +10,7 @@ import aiohttp
 
 from bellpull.cli.finding import Finding, bad, good, of_config, of_folder, of_secret
 from bellpull.runtime.config import Address, ConfigError, load
+from bellpull.runtime.files import locked
 from bellpull.runtime.http import client
 from bellpull.runtime.jose import load_private
 from gateway.app.config import GatewayConfig, load_config
@@ -24,12 +25,13 @@ def look(path: Path) -> list[Finding]:
         config = load_config(path)
     except ConfigError as error:
         return of_config(error)
+    data = path.parent / config.data
     return [
         good(str(path)),
         *_secrets(config, path.parent),
-        of_folder("data", path.parent / config.data),
+        of_folder("data", data),
         *_records(path.parent / config.agents),
-        *_listeners(config),
+        *_listeners(config, running=locked(data)),
     ]
 
 
@@ -57,11 +59,12 @@ def _records(folder: Path) -> Iterator[Finding]:
             yield good(str(path))
 
 
-def _listeners(config: GatewayConfig) -> Iterator[Finding]:
+def _listeners(config: GatewayConfig, *, running: bool) -> Iterator[Finding]:
     listen = config.listen
-    ours = asyncio.run(_answers(listen.console))
+    if running:
+        yield asyncio.run(_running(listen.console))
     for name, address in (("hooks", listen.hooks), ("agents", listen.agents), ("console", listen.console)):
-        yield _listener(f"listen.{name}", address, ours=ours)
+        yield _listener(f"listen.{name}", address, ours=running)
 
 
 def _listener(where: str, address: Address, *, ours: bool) -> Finding:
@@ -79,9 +82,12 @@ def _listener(where: str, address: Address, *, ours: bool) -> Finding:
     return good(where, f"{address} is free")
 
 
-async def _answers(console: Address) -> bool:
+async def _running(console: Address) -> Finding:
+    what, advice = "running", "see the gateway's log; was listen.console changed since it started?"
     try:
         async with client(total_s=3) as session, session.get(f"http://{console}/healthz") as response:
-            return response.status == 200
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return False
+            if response.status == 200:
+                return good(what, f"http://{console}/healthz answers")
+            return bad(what, f"http://{console}/healthz answers {response.status}", advice)
+    except (aiohttp.ClientError, TimeoutError):
+        return bad(what, f"a gateway owns data, and http://{console}/healthz does not answer", advice)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-__all__ = ["FolderLock", "LockedError", "sync_folder", "write_atomic"]
+__all__ = ["FolderLock", "LockedError", "locked", "sync_folder", "write_atomic"]
 
 _LOCK_NAME: Final = "lock"
 
@@ -55,6 +55,25 @@ class LockedError(OSError):
         super().__init__(f"{folder} is in use by {holder}: stop it first, or give this one a folder of its own")
         self.folder = folder
         self.pid = pid
+
+
+def locked(folder: Path) -> bool:
+    """Whether a process owns `folder` now.
+
+    Raises:
+        OSError: it cannot be told.
+    """
+    try:
+        descriptor = os.open(folder / _LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 class FolderLock:

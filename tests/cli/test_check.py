@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bellpull.runtime.files import FolderLock
 from tests.cli.command import bellpull
+
+FREE = {"agents": "127.0.0.1:0", "console": "127.0.0.1:0"}
 
 
 @pytest.fixture
@@ -86,7 +89,7 @@ GATEWAYS: dict[str, tuple[Callable[[Path], object], dict[str, str]]] = {
     "a file where data goes": (_data_a_file, {"data": "is no folder"}),
     "a record that is wrong": (_record_wrong, {"agents/web-1.yaml": "token.sha256: "}),
     "an address elsewhere": (
-        lambda folder: _change(folder / "gateway.yaml", listen={"hooks": "192.0.2.1:80", "console": "127.0.0.1:0"}),
+        lambda folder: _change(folder / "gateway.yaml", listen={"hooks": "192.0.2.1:80", **FREE}),
         {"listen.hooks": "192.0.2.1:80"},
     ),
 }
@@ -118,7 +121,7 @@ def test_all_that_is_wrong_with_a_configuration_is_said(gateway: Path) -> None:
 
 def test_a_port_that_another_program_has_is_named(gateway: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        _change(gateway / "gateway.yaml", listen={"hooks": f"127.0.0.1:{other.getsockname()[1]}"})
+        _change(gateway / "gateway.yaml", listen={"hooks": f"127.0.0.1:{other.getsockname()[1]}", **FREE})
         checks = _checks("--gateway", gateway / "gateway.yaml", code=1)
     assert "is taken by another program" in checks["listen.hooks"]
 
@@ -126,3 +129,10 @@ def test_a_port_that_another_program_has_is_named(gateway: Path) -> None:
 def test_a_secret_that_others_may_read_is_ok_with_advice(gateway: Path) -> None:
     (gateway / "secrets/github").chmod(0o644)
     assert "chmod 600" in _checks("--gateway", gateway / "gateway.yaml", code=0)["sources[0].secrets[0]"]
+
+
+def test_a_gateway_that_owns_its_data_and_does_not_answer_is_named(gateway: Path) -> None:
+    (gateway / "data").mkdir()
+    with FolderLock(gateway / "data"):
+        checks = _checks("--gateway", gateway / "gateway.yaml", code=1)
+    assert "does not answer" in checks["running"]

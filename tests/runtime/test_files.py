@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bellpull.runtime.files import FolderLock, LockedError, write_atomic
+from bellpull.runtime.files import FolderLock, LockedError, locked, write_atomic
 
 HOLD = """
 import sys
@@ -67,7 +67,9 @@ def test_a_folder_that_was_given_back_can_be_taken_again(tmp_path: Path) -> None
     lock.acquire()
     with pytest.raises(LockedError):
         FolderLock(tmp_path).acquire()
+    assert locked(tmp_path)
     lock.release()
     lock.release()
+    assert not locked(tmp_path)
     with FolderLock(tmp_path):
         pass
