@@ -7,6 +7,7 @@ became of each Sync. Everything here may be lost: the agent then reconciles ever
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import orjson
@@ -31,12 +32,15 @@ class StateFolder:
         self._syncs = folder / "syncs"
         self._syncs.mkdir(parents=True, exist_ok=True)
 
-    def next_epoch(self) -> int:
-        """Return a number larger than at any start before, recorded before it is returned. Blocks."""
+    def next_epoch(self, now: datetime) -> int:
+        """Return a number larger than at any start before, recorded before it is returned. Blocks.
+
+        It is the time in seconds, unless the clock was set back: so it rises even where this folder was lost.
+        """
         path = self._folder / "epoch"
-        epoch = 1
+        epoch = int(now.timestamp())
         with contextlib.suppress(FileNotFoundError, ValueError):
-            epoch = int(path.read_text()) + 1
+            epoch = max(epoch, int(path.read_text()) + 1)
         write_atomic(path, f"{epoch}\n".encode())
         return epoch
 

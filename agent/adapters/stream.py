@@ -9,7 +9,7 @@ from typing import Final
 
 import aiohttp
 
-from agent.ports.queue import AccessRefusedError, QueueError
+from agent.ports.queue import AccessRefusedError, QueueError, ReportRefusedError
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.errors import ContractError
 from bellpull.contract.message import MEDIA_TYPE
@@ -21,7 +21,8 @@ __all__ = ["StreamQueue"]
 _SILENCE_S: Final = 45.0
 _CONNECT_S: Final = 10.0
 _SEND_S: Final = 15.0
-_REFUSED: Final = frozenset({401, 403})
+_NO_ACCESS: Final = frozenset({401, 403})
+_NO_REPORT: Final = frozenset({400, 403, 409, 413, 415})
 _ANSWER_BYTES: Final = 4096
 
 
@@ -50,7 +51,8 @@ class StreamQueue:
             async with self._session.get(
                 self._url + EVENTS_PATH, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                await self._expect(response, 200)
+                if response.status != 200:
+                    raise await self._refusal(response)
                 async for chunk in response.content.iter_any():
                     for frame in reader.feed(chunk):
                         yield frame
@@ -67,7 +69,10 @@ class StreamQueue:
             async with self._session.post(
                 self._url + REPORTS_PATH, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                await self._expect(response, 202)
+                if response.status in _NO_REPORT:
+                    raise ReportRefusedError(await self._answer(response))
+                if response.status != 202:
+                    raise await self._refusal(response)
                 return Receipt.decode(await response.content.read(_ANSWER_BYTES))
         except ContractError as error:
             raise QueueError(f"{self._url}: the answer to a report is none of a gateway: {error}") from None
@@ -77,14 +82,15 @@ class StreamQueue:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token().reveal().decode('ascii', 'replace')}"}
 
-    async def _expect(self, response: aiohttp.ClientResponse, status: int) -> None:
-        if response.status == status:
-            return
+    async def _refusal(self, response: aiohttp.ClientResponse) -> QueueError:
+        message = await self._answer(response)
+        if response.status in _NO_ACCESS:
+            return AccessRefusedError(f"{message}: is this agent enrolled, with this token?")
+        return QueueError(message)
+
+    async def _answer(self, response: aiohttp.ClientResponse) -> str:
         said = (await response.content.read(_ANSWER_BYTES)).decode("utf-8", "replace").strip()
-        message = f"{self._url}: answered {response.status} {said[:200]!r}"
-        if response.status in _REFUSED:
-            raise AccessRefusedError(f"{message}: is this agent enrolled, with this token?")
-        raise QueueError(message)
+        return f"{self._url}: answered {response.status} {said[:200]!r}"
 
     def _say(self, error: Exception) -> str:
         reason = "nothing came in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__

@@ -17,6 +17,7 @@ from agent.app.config import AgentConfig, load_config
 from agent.app.files import AgentFiles
 from agent.app.reporter import Identity
 from bellpull.runtime import logs, service
+from bellpull.runtime.clock import utc_now
 from bellpull.runtime.files import FolderLock, LockedError
 from bellpull.runtime.http import client
 
@@ -89,7 +90,7 @@ def _identity(config: AgentConfig, files: AgentFiles, state: StateFolder) -> Ide
         environment=config.environment,
         installation=config.gateway.installation,
         signer=files.signer,
-        epoch=state.next_epoch(),
+        epoch=state.next_epoch(utc_now()),
     )
     syncs = [sync.name for sync in files.syncs.value]
     _log.info("running", pid=os.getpid(), agent=config.agent, syncs=syncs, epoch=identity.epoch)

@@ -16,7 +16,7 @@ from typing import Final
 
 from agent.core.outcome import count_words, state_digest
 from agent.core.pulse import Beat, Pulse
-from agent.ports.queue import Queue, QueueError
+from agent.ports.queue import Queue, QueueError, ReportRefusedError
 from bellpull import __version__
 from bellpull.contract.ids import agent_message_id
 from bellpull.contract.message import Message, encode
@@ -113,7 +113,10 @@ class Reporter:
 
     async def _send_report(self) -> None:
         report = self._outbox[0]
-        await self._send(report)
+        try:
+            await self._send(report)
+        except ReportRefusedError as error:
+            _log.error("the gateway refused a report, which is dropped", id=report.id, error=str(error))
         if self._outbox and self._outbox[0] is report:
             self._outbox.popleft()
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.stream import Frame, Receipt
 
-__all__ = ["AccessRefusedError", "Queue", "QueueError"]
+__all__ = ["AccessRefusedError", "Queue", "QueueError", "ReportRefusedError"]
 
 
 class QueueError(Exception):
@@ -15,6 +15,10 @@ class QueueError(Exception):
 
 class AccessRefusedError(QueueError):
     """The gateway knows no such agent or token; it is tried again, slowly, as enrolment may come later."""
+
+
+class ReportRefusedError(QueueError):
+    """The gateway will not take this report, whenever it comes: sending it again is of no use."""
 
 
 class Queue(Protocol):
@@ -34,6 +38,7 @@ class Queue(Protocol):
         """Hand over a sealed report or heartbeat; returns once the gateway has it.
 
         Raises:
+            ReportRefusedError: it will not have it.
             QueueError: it may or may not have it; send the same bytes again.
         """
         ...
