@@ -1,0 +1,34 @@
+"""What every test may use, which tests run, and what is said of the parts that were not there."""
+
+import pytest
+
+from tests import parts
+from tests.parts.git import git_programs, git_server, repository
+
+__all__ = ["git_programs", "git_server", "repository"]
+
+_ONLY_WHEN_ASKED_FOR = ("soak", "bench")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long ones unless they were asked for by `-m`."""
+    asked = config.getoption("markexpr")
+    unwanted = [mark for mark in _ONLY_WHEN_ASKED_FOR if mark not in asked]
+    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in unwanted)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the parts whose tests were skipped, and how to get them."""
+    if parts.missing:
+        terminalreporter.section("tests were skipped for want of these parts", red=parts.is_ci(), yellow=True)
+        for absent in sorted(parts.missing, key=lambda absent: absent.part):
+            terminalreporter.write_line(f"{absent.part}: {absent.get}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where CI=true, a part that was not there is a failure."""
+    if parts.missing and parts.is_ci() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
