@@ -1,5 +1,6 @@
 """`bellpull check` for an agent: its files, a running gateway, its Git remotes."""
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from tests.cli.command import bellpull
+from tests.parts.git import Repository
 
 PORTS = ("hooks", "agents", "console")
 
@@ -157,3 +159,27 @@ def test_each_mistake_in_the_syncs_is_named(agent: Path) -> None:
     assert f"FAILED  {agent}/syncs.yaml: document 1 spec.interval: is no duration" in ended.out
     assert f"FAILED  {agent}/syncs.yaml: document 1 spec.source: needs exactly one of branch and tag" in ended.out
     assert "hunter2" not in ended.out
+
+
+REFS: dict[str, tuple[str, str, str]] = {
+    "a branch": ("branch", "main", ""),
+    "a tag": ("tag", "v1", ""),
+    "a branch that is not there": ("branch", "nowhere", "name a branch or tag that is there"),
+    "a repository that is not there": ("branch", "main", "is the URL right?"),
+}
+
+
+@pytest.mark.parametrize(("ref", "name", "said"), REFS.values(), ids=REFS.keys())
+async def test_a_remote_is_asked_for_the_ref(
+    ref: str, name: str, said: str, agent: Path, repository: Repository
+) -> None:
+    commit = await asyncio.to_thread(repository.commit, {"index.html": b"hello"})
+    await asyncio.to_thread(repository.tag, "v1", commit, annotated=True)
+    url = repository.url.replace("site", "other") if said.startswith("is the URL") else repository.url
+    document = yaml.safe_load(await asyncio.to_thread((agent / "syncs.yaml").read_text))
+    document["spec"]["source"] = {"url": url, ref: name}
+    await asyncio.to_thread((agent / "syncs.yaml").write_text, yaml.safe_dump(document))
+    ended = await asyncio.to_thread(bellpull, "check", "--agent", agent / "agent.yaml")
+    assert ended.code == (1 if said else 0)
+    assert (said or f"is at {commit[:12]}") in ended.out
+    assert not await asyncio.to_thread((agent / "state").exists)
