@@ -1,6 +1,7 @@
 """Reading a provider's JSON: what is there, of the type it must have, or an error that says where."""
 
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar, cast
 
 import orjson
 
@@ -9,6 +10,7 @@ from bellpull.contract.errors import ContractError
 __all__ = ["PayloadError", "explained", "get", "get_or_none", "parse_object"]
 
 _T = TypeVar("_T")
+_WORDS: Final[Mapping[type, str]] = {str: "a string", bool: "true or false", dict: "an object", list: "an array"}
 
 
 class PayloadError(ValueError):
@@ -58,7 +60,7 @@ def get_or_none(value: object, path: str, kind: type[_T]) -> _T | None:
     if found is None:
         return None
     if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
-        raise PayloadError(f"{path} is no {kind.__name__}")
+        raise PayloadError(f"{path} is not {_WORDS[kind]}")
     return found
 
 

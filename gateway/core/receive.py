@@ -26,7 +26,7 @@ from gateway.core.verified import Unverified
 
 __all__ = ["Accepted", "Ignored", "Outcome", "Rejected", "Source", "receive", "refuse_head"]
 
-_CHARSET: Final = re.compile(rb'charset="?utf-8"?', re.IGNORECASE)
+_CHARSET: Final = re.compile(rb'charset=(?:utf-8|"utf-8")', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,8 @@ def _accept(
     delivery = PROVIDERS[source.provider].delivery_id(request.headers) or digest
     wanted = [change for change in changes if matches(source.repositories, change.repository.key)]
     if not wanted:
-        return Ignored(reason="the repository is not in this source's list")
+        keys = ", ".join(sorted({change.repository.key for change in changes}))
+        return Ignored(reason=f"the repository {keys} is not in this source's list")
     by = Delivery(provider=source.provider, source=source.name, id=delivery, assurance=assurance)
     hops = EventHops(received=request.received, accepted=now)
     try:

@@ -17,7 +17,7 @@ from gateway.core.request import Headers, Request
 SECRET = b"It's a Secret to Everybody"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ZERO = "0" * 40
-A, B = "a" * 40, "b" * 40
+A, B, TAG_OBJECT = "a" * 40, "b" * 40, "c" * 40
 
 SOURCE = Source(
     installation=Name("acme"),

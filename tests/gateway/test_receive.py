@@ -2,6 +2,7 @@ import os
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellpull.contract.event import Assurance, RefUpdated
+from bellpull.contract.ids import body_digest
 from bellpull.contract.message import decode, encode
 from bellpull.runtime.secret import Secret
 from gateway.core.providers import github
 from gateway.core.receive import Accepted, Ignored, Outcome, Rejected, receive, refuse_head
 from gateway.core.request import Headers, Request
 from gateway.core.verified import VerifiedBody
-from tests.gateway.github import NOW, SECRET, SOURCE, ZERO, A, B, headers, payload, request, signature
+from tests.gateway.github import NOW, SECRET, SOURCE, TAG_OBJECT, ZERO, A, B, headers, payload, request, signature
 
 
 def accepted(outcome: Outcome) -> RefUpdated:
@@ -72,10 +74,27 @@ def test_a_push_becomes_one_event(form: bool) -> None:
         ),
         pytest.param({"forced": True}, (A, B, False, False, True), id="forced"),
         pytest.param({"ref": "refs/tags/v1", "before": ZERO}, (None, B, True, False, False), id="tag"),
+        pytest.param(
+            {"ref": "refs/tags/v1", "before": ZERO, "after": TAG_OBJECT},
+            (None, B, True, False, False),
+            id="annotated tag",
+        ),
+        pytest.param(
+            {"ref": "refs/tags/v1", "after": ZERO, "head_commit": None},
+            (A, None, False, True, False),
+            id="deleted tag",
+        ),
+        pytest.param(
+            {"ref": "refs/tags/v1", "head_commit": None}, (A, B, False, False, False), id="tag without a head commit"
+        ),
+        pytest.param({"head_commit": {"id": A}}, (A, B, False, False, False), id="a branch's tip is its after"),
     ],
 )
 def test_each_sort_of_push(changes: dict[str, Any], expected: tuple[object, ...]) -> None:
-    """Creation and deletion are told from the zero ids, which every provider sends; the flags are GitHub's own."""
+    """Creation and deletion are told from the zero ids, which every provider sends; the flags are GitHub's own.
+
+    An annotated tag's `after` is the tag object, which is no commit: what everybody else speaks of is `head_commit`.
+    """
     event = accepted(receive(request(payload(**changes)), SOURCE, NOW))
 
     assert (event.before, event.after, event.created, event.deleted, event.forced) == expected
@@ -89,12 +108,18 @@ def test_each_sort_of_push(changes: dict[str, Any], expected: tuple[object, ...]
         (request(payload(ref="refs/notes/commits")), "the ref is neither a branch nor a tag"),
         (
             request(payload(repository={"clone_url": "https://github.com/mallory/site.git"})),
-            "the repository is not in this source's list",
+            "the repository github.com/mallory/site is not in this source's list",
         ),
         (
             request(payload(repository={"clone_url": "https://evil.example/acme/site.git"})),
-            "the repository is not in this source's list",
+            "the repository evil.example/acme/site is not in this source's list",
         ),
+        (
+            request(payload(repository={"clone_url": "https://github.com/*/*.git"})),
+            "the repository github.com/*/* is not in this source's list",
+        ),
+        (request(["no", "object"], event="ping"), "ping"),
+        (request(payload(), event="Push<"), "the event unknown is not used"),
     ],
 )
 def test_what_is_authentic_and_not_needed_is_ignored(delivery: Request, reason: str) -> None:
@@ -163,6 +188,9 @@ def test_decoding_is_reachable_through_a_verified_body_only() -> None:
         ("POST", headers(BODY, content_type="multipart/form-data; boundary=x"), 415),
         ("POST", headers(BODY, content_type="application/json; charset=utf-7"), 415),
         ("POST", (*headers(BODY), (b"Content-Type", b"text/plain")), 415),
+        ("POST", headers(BODY, content_type='application/json; charset="utf-8'), 415),
+        ("POST", headers(BODY, content_type="application/json; charset=utf-8; x=y"), 415),
+        ("POST", headers(BODY, content_type="application/json, text/plain"), 415),
         ("POST", (), 415),
         ("POST", (*headers(BODY), (b"Content-Encoding", b"gzip")), 415),
         ("POST", (*headers(BODY), (b"Content-Encoding", b"identity"), (b"Content-Encoding", b"br")), 415),
@@ -190,6 +218,50 @@ def test_githubs_content_types_pass(content_type: str) -> None:
     assert refuse_head("POST", Headers(headers(BODY, content_type=content_type)), "github") is None
 
 
+@pytest.mark.parametrize(
+    ("changes", "actor"),
+    [
+        ({}, "ada"),
+        ({"sender": {"login": "dependabot[bot]"}}, "dependabot[bot]"),
+        ({"sender": None}, "ada"),
+        ({"sender": None, "pusher": {"name": "ada@example.org"}}, None),
+        ({"sender": None, "pusher": None}, None),
+    ],
+)
+def test_who_pushed_is_a_login_never_an_address(changes: dict[str, Any], actor: str | None) -> None:
+    assert accepted(receive(request(payload(**changes)), SOURCE, NOW)).actor == actor
+
+
+@pytest.mark.parametrize(
+    ("pushed", "expected"),
+    [
+        (1_772_366_395, datetime(2026, 3, 1, 11, 59, 55, tzinfo=UTC)),
+        ("2026-03-01T11:59:55Z", None),
+        (0, None),
+        (-1, None),
+        (1_772_366_395_000, None),
+        (True, None),
+        (None, None),
+    ],
+)
+def test_when_it_was_pushed_is_taken_where_it_makes_sense(pushed: object, expected: datetime | None) -> None:
+    """It is in whole seconds in a push, in words in other events; a wrong one is no reason to lose the push."""
+    value = payload(repository={"clone_url": "https://github.com/acme/site", "pushed_at": pushed})
+
+    assert accepted(receive(request(value), SOURCE, NOW)).hops.pushed == expected
+
+
+@pytest.mark.parametrize("delivery", [(), (b"",), (b"a b",), (b"<script>",), (b"x" * 65,), (b"1", b"2")])
+def test_a_delivery_without_a_usable_id_is_known_by_its_body(delivery: tuple[bytes, ...]) -> None:
+    rest = tuple(field for field in headers(BODY) if field[0] != b"X-GitHub-Delivery")
+    fields = rest + tuple((b"X-GitHub-Delivery", value) for value in delivery)
+
+    outcome = receive(Request(headers=Headers(fields), body=BODY, received=NOW), SOURCE, NOW)
+
+    assert isinstance(outcome, Accepted)
+    assert outcome.delivery == outcome.digest == body_digest(BODY)
+
+
 def signed(body: bytes, content_type: str = "application/json") -> Request:
     return Request(headers=Headers(headers(body, content_type=content_type)), body=body, received=NOW)
 
@@ -205,7 +277,7 @@ def signed(body: bytes, content_type: str = "application/json") -> Request:
         (b'{"ref": "\\ud800"}', "the body is not JSON in UTF-8"),
         (b"[" * 100_000, "the body is not JSON in UTF-8"),
         (b"{}", "ref is missing"),
-        (orjson.dumps(payload(ref=["refs/heads/main"])), "ref is no str"),
+        (orjson.dumps(payload(ref=["refs/heads/main"])), "ref is not a string"),
         (orjson.dumps(payload(ref="refs/heads/../../x")), "ref is not a ref name that git check-ref-format admits"),
         (
             orjson.dumps(payload(ref="refs/heads/-oProxyCommand")),
@@ -217,6 +289,23 @@ def signed(body: bytes, content_type: str = "application/json") -> Request:
         ),
         (orjson.dumps(payload(before=ZERO, after=ZERO)), "before and after are both zero"),
         (orjson.dumps(payload(repository=None)), "repository.clone_url is missing"),
+        (
+            orjson.dumps(payload(repository={"clone_url": "https://ada:hunter2@github.com/acme/site"})),
+            "repository.clone_url has a password in it",
+        ),
+        (
+            orjson.dumps(payload(repository={"clone_url": "https://github.com/" + "a" * 3000})),
+            "repository.clone_url is longer than 2048 characters",
+        ),
+        (
+            orjson.dumps(payload(repository={"clone_url": "https://github.com/acme/site", "ssh_url": "x" * 3000})),
+            "repository.ssh_url is longer than 2048 characters",
+        ),
+        (
+            orjson.dumps(payload(repository={"clone_url": "file:///etc/passwd"})),
+            "repository.clone_url is not a clone URL (https://HOST/PATH, ssh://HOST/PATH or USER@HOST:PATH)",
+        ),
+        (orjson.dumps(payload(forced="yes")), "forced is not true or false"),
         (orjson.dumps(payload(repository="acme/site")), "repository.clone_url is not in an object"),
     ],
 )
@@ -311,7 +400,7 @@ def test_any_signed_json_has_an_outcome(value: Any, form: bool, event: str) -> N
 
 def captured() -> list[Path]:
     folder = os.environ.get("BELLPULL_PAYLOADS")
-    return sorted(Path(folder, "go-playground/testdata/github").glob("*.json")) if folder else []
+    return sorted(Path(folder).glob("**/testdata/github/*.json")) if folder else []
 
 
 @pytest.mark.parametrize("file", captured(), ids=lambda file: file.stem)

@@ -2,7 +2,8 @@
 
 Signed with HMAC-SHA256 over the raw body, also when the body is a form (`payload=...`, the default of GitHub's own
 page). Of its events only `push` is used: `create` and `delete` repeat it with less in it. Headers other than the
-signature are not covered by it and decide nothing but how the delivery is called.
+signature are not covered by it: they say how the body is read and what the delivery is called, no more. A push of
+an annotated tag has the tag object as `after`, and the commit that everybody else speaks of as `head_commit`.
 """
 
 import re
@@ -13,7 +14,7 @@ from urllib.parse import parse_qs
 
 from bellpull.contract.errors import ContractError
 from bellpull.contract.event import Assurance
-from bellpull.contract.repository import Ref, Repository, commit_or_none
+from bellpull.contract.repository import Ref, RefKind, Repository, commit_or_none
 from bellpull.contract.text import CommitId
 from bellpull.runtime.secret import Secret
 from gateway.core.json_reader import PayloadError, explained, get, get_or_none, parse_object
@@ -30,6 +31,8 @@ _PREFIX: Final = b"sha256="
 _DELIVERY: Final = re.compile(rb"[A-Za-z0-9-]{1,64}")
 _EVENT: Final = re.compile(rb"[a-z_]{1,64}")
 _LOGIN: Final = re.compile(r"[A-Za-z0-9_\[\]-]{1,64}")
+_PASSWORD: Final = re.compile(r"[a-z]+://[^/@]*:[^/@]*@", re.IGNORECASE)
+_MAX_URL: Final = 2048
 _LAST_SECOND: Final = 253_402_300_799
 
 
@@ -84,12 +87,15 @@ def _json_of(body: VerifiedBody, headers: Headers) -> bytes:
 
 
 def _change(payload: dict[str, Any], full_ref: str) -> RefChange:
+    ref = _ref(full_ref)
     before, after = _commit(payload, "before"), _commit(payload, "after")
     if before is None and after is None:
         raise PayloadError("before and after are both zero")
+    if ref.kind is RefKind.TAG and after is not None:
+        after = _commit(payload, "head_commit.id", default=after)
     return RefChange(
         repository=_repository(payload),
-        ref=_ref(full_ref),
+        ref=ref,
         before=before,
         after=after,
         forced=get_or_none(payload, "forced", bool) or False,
@@ -98,9 +104,13 @@ def _change(payload: dict[str, Any], full_ref: str) -> RefChange:
     )
 
 
-def _commit(payload: dict[str, Any], field: str) -> CommitId | None:
+def _commit(payload: dict[str, Any], field: str, *, default: CommitId | None = None) -> CommitId | None:
+    """Read the commit at `field`, which may only be missing if there is a `default`."""
+    value = get(payload, field, str) if default is None else get_or_none(payload, field, str)
+    if value is None:
+        return default
     try:
-        return commit_or_none(get(payload, field, str))
+        return commit_or_none(value)
     except ContractError as error:
         raise explained(error, field) from None
 
@@ -114,13 +124,23 @@ def _ref(full_ref: str) -> Ref:
 
 def _repository(payload: dict[str, Any]) -> Repository:
     """Read the repository from `clone_url`; `full_name` alone does not say on which host it is."""
-    try:
-        repository = Repository.from_url(get(payload, "repository.clone_url", str))
-    except ContractError as error:
-        raise explained(error, "repository.clone_url") from None
+    found = _from_url("repository.clone_url", get(payload, "repository.clone_url", str))
     ssh_url = get_or_none(payload, "repository.ssh_url", str)
-    urls = repository.clone_urls if ssh_url is None else (*repository.clone_urls, ssh_url)
-    return Repository(host=repository.host, path=repository.path, clone_urls=urls)
+    if ssh_url is None:
+        return found
+    other = _from_url("repository.ssh_url", ssh_url)
+    return Repository(host=found.host, path=found.path, clone_urls=(*found.clone_urls, *other.clone_urls))
+
+
+def _from_url(field: str, url: str) -> Repository:
+    if len(url) > _MAX_URL:
+        raise PayloadError(f"{field} is longer than {_MAX_URL} characters")
+    if _PASSWORD.match(url):
+        raise PayloadError(f"{field} has a password in it")
+    try:
+        return Repository.from_url(url)
+    except ContractError as error:
+        raise explained(error, field) from None
 
 
 def _actor(payload: dict[str, Any]) -> str | None:
