@@ -10,8 +10,9 @@ from typing import Final
 
 from agent.adapters.directory import DirectoryTarget
 from agent.adapters.state import StateFolder
+from agent.app.attempt import Place, Scribe
 from agent.app.listener import Listener
-from agent.app.reconcile import Place, Reconciler
+from agent.app.reconcile import Reconciler
 from agent.app.reporter import Identity, Reporter
 from agent.app.worker import Worker
 from agent.core.announced import Announced
@@ -67,11 +68,8 @@ class Assembly:
         self._watches: Mapping[SyncName, Watches] = {sync.name: sync.watches for sync in syncs}
         self._reporter = Reporter(queue, identity, self._states)
         reconciler = Reconciler(
-            agent=identity.agent,
-            environment=identity.environment,
             git=git,
-            state=state,
-            speaker=self._reporter,
+            scribe=Scribe(identity.agent, identity.environment, state, self._reporter),
             secrets=secrets,
             places=self._places,
             later=lambda key: self._worker.later(key),
