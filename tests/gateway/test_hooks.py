@@ -1,8 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from io import BytesIO
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -14,34 +12,11 @@ from bellpull.runtime.config import Address
 from bellpull.runtime.http import serve
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.secret import Secret
-from gateway.adapters.journal import SqliteJournal, open_journal
-from gateway.app.hooks import MAX_BODY, Hooks
-from tests.gateway.github import NOW, SECRET, SOURCE, headers, payload, signature
-
-BODY = orjson.dumps(payload())
-NOTHING: Mapping[str, str] = {}
-
-
-@dataclass(slots=True, kw_only=True)
-class Listener:
-    url: str
-    session: aiohttp.ClientSession
-    journal: SqliteJournal
-    metrics: Metrics
-
-    async def post(self, body: bytes = BODY, changes: Mapping[str, str] = NOTHING) -> tuple[int, bytes]:
-        fields = {key.decode(): value.decode() for key, value in headers(body)} | dict(changes)
-        async with self.session.post(f"{self.url}/hooks/github", data=BytesIO(body), headers=fields) as response:
-            return response.status, await response.read()
-
-
-@asynccontextmanager
-async def listener(folder: Path) -> AsyncIterator[Listener]:
-    metrics = Metrics()
-    async with open_journal(folder / "journal.db", NOW) as journal, aiohttp.ClientSession() as session:
-        hooks = Hooks(lambda: {"github": SOURCE}, journal, metrics)
-        async with serve(hooks.app(), Address(host="127.0.0.1", port=0), name="hooks") as address:
-            yield Listener(url=f"http://{address}", session=session, journal=journal, metrics=metrics)
+from gateway.adapters.journal import open_journal
+from gateway.app.hooks import Hooks
+from gateway.app.intake import MAX_BODY
+from tests.gateway.github import NOW, SECRET, SOURCE, signature
+from tests.gateway.listening import BODY, Listener, listener
 
 
 async def test_a_signed_push_is_in_the_journal_before_it_is_answered(tmp_path: Path) -> None:
