@@ -11,8 +11,11 @@ __all__ = ["agent_message_id", "body_digest", "event_id"]
 
 
 def event_id(source: Name, delivery: str, ref: str) -> MessageId:
-    """Return the id of what `delivery` to `source` said of `ref` (full name, or another name of the part)."""
-    digest = sha256(f"{source}\0{delivery}\0{ref}".encode()).hexdigest()
+    """Return the id of what `delivery` to `source` said of `ref` (full name, or another name of the part).
+
+    Any strings have one, also what a header held that is no text.
+    """
+    digest = sha256(f"{source}\0{delivery}\0{ref}".encode("utf-8", "surrogatepass")).hexdigest()
     return MessageId(f"evt_{digest[:32]}")
 
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
+from urllib.parse import unquote
 
 from bellpull.contract.errors import ContractError
 from bellpull.contract.text import CommitId, Host, RefName, RepositoryPath, text
@@ -19,7 +20,8 @@ ZERO: Final = re.compile(r"0{40}|0{64}")
 """What providers send for "there is no commit", for SHA-1 and SHA-256 repositories."""
 
 _URL: Final = re.compile(
-    r"(?:(?P<scheme>https?|ssh|git)://)(?:[^/@]*@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+)(?::\d{1,5})?/(?P<path>.+)"
+    r"(?P<scheme>(?i:https?|ssh|git)://)(?:(?P<user>[^/@:]*)(?P<password>:[^/@]*)?@)?"
+    r"(?P<rest>(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+)(?::[0-9]{0,5})?/(?P<path>.+))"
 )
 _SCP: Final = re.compile(r"(?:[^/@:]+@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+):(?P<path>(?!//).+)")
 
@@ -36,23 +38,38 @@ class Repository:
     def from_url(cls, url: str) -> Self:
         """Read a clone URL: `https://`, `http://`, `ssh://`, `git://` or `user@host:path`.
 
+        No password comes along into `clone_urls`, and no user either but that of SSH: it may be a token.
+
         Raises:
             ContractError: it is none of these.
         """
-        match = _URL.fullmatch(url) or _SCP.fullmatch(url)
-        if match is None or "?" in url or "#" in url:
+        match = None if "?" in url or "#" in url else _URL.fullmatch(url) or _SCP.fullmatch(url)
+        if match is None:
             raise ContractError("", "is not a clone URL (https://HOST/PATH, ssh://HOST/PATH or USER@HOST:PATH)")
-        path = match["path"].strip("/").removesuffix(".git").rstrip("/")
+        is_url = match.re is _URL
         return cls(
             host=text(Host, match["host"].strip("[]").lower().rstrip(".")),
-            path=text(RepositoryPath, path),
-            clone_urls=(url,),
+            path=text(RepositoryPath, _plain_path(unquote(match["path"]) if is_url else match["path"])),
+            clone_urls=(_without_secret(match) if is_url else url,),
         )
 
     @property
     def key(self) -> str:
         """What two names of one repository have in common: `host/path`, case folded."""
         return f"{self.host}/{self.path}".casefold()
+
+
+def _plain_path(path: str) -> str:
+    """Drop what servers take or leave: `.git` at the end, and slashes at the ends and beyond the first."""
+    path = re.sub("//+", "/", path).strip("/")
+    while path.lower().endswith(".git"):
+        path = path[: -len(".git")].rstrip("/")
+    return path
+
+
+def _without_secret(url: re.Match[str]) -> str:
+    user = f"{url['user']}@" if url["user"] and url["scheme"].lower() == "ssh://" else ""
+    return url["scheme"] + user + url["rest"]
 
 
 class RefKind(StrEnum):

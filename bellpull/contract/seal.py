@@ -9,7 +9,7 @@ verifiers, so that this module knows no cryptography.
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -105,11 +105,11 @@ class Sealed:
     body: bytes
     kid: str
     issued: datetime
-    proof: object = field(repr=False, compare=False)
+    proof: InitVar[object]
 
-    def __post_init__(self) -> None:
-        """Refuse to be made by hand."""
-        if self.proof is not _MADE_BY_UNSEAL:
+    def __post_init__(self, proof: object) -> None:
+        """Refuse to be made by hand, or from another one with other bytes."""
+        if proof is not _MADE_BY_UNSEAL:
             raise TypeError("Sealed is made by unseal() only")
 
 
@@ -160,15 +160,16 @@ def unseal(
         raise SealError(SealFault.KEY_UNKNOWN, kid)
     if not key.valid(now):
         raise SealError(SealFault.KEY_EXPIRED, kid)
-    if not key.verifier.verify(_decode(match["signature"]), match["header"].encode() + b"." + body):
+    if not key.verifier.verify(_read_base64(match["signature"]), match["header"].encode() + b"." + body):
         raise SealError(SealFault.SIGNATURE, kid)
     issued = datetime.fromtimestamp(header["iat"], UTC)
     return Sealed(body=body, kid=kid, issued=issued, proof=_MADE_BY_UNSEAL)
 
 
 def _read_header(encoded: str, seal_type: SealType) -> dict[str, Any]:
+    written = _read_base64(encoded)
     try:
-        header = orjson.loads(_decode(encoded))
+        header = orjson.loads(written)
     except ValueError:
         raise SealError(SealFault.MALFORMED) from None
     exact = (
@@ -182,6 +183,7 @@ def _read_header(encoded: str, seal_type: SealType) -> dict[str, Any]:
         and isinstance(header["aud"], str)
         and type(header["iat"]) is int
         and 0 <= header["iat"] < 2**35
+        and written == orjson.dumps(header)
     )
     if not exact:
         raise SealError(SealFault.HEADER)
@@ -192,5 +194,12 @@ def _encode(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _decode(data: str) -> bytes:
-    return urlsafe_b64decode(data + "=" * (-len(data) % 4))
+def _read_base64(text: str) -> bytes:
+    """Decode, and refuse what would have been encoded otherwise: the last digit can hold bits that say nothing."""
+    try:
+        data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        raise SealError(SealFault.MALFORMED) from None
+    if _encode(data) != text:
+        raise SealError(SealFault.MALFORMED)
+    return data

@@ -66,9 +66,15 @@ Frame = MessageFrame | TickFrame | ResetFrame
 
 
 def encode_frame(frame: Frame) -> bytes:
-    """Return the frame as a server-sent event."""
+    """Return the frame as a server-sent event.
+
+    Raises:
+        ContractError: the body of a message is more than one line, and would become other frames.
+    """
     match frame:
         case MessageFrame(cursor=cursor, seal=seal, body=body):
+            if b"\n" in body or "\n" in seal:
+                raise ContractError("data", "is more than one line")
             return b"id: %b\nevent: message\ndata: %b\ndata: %b\n\n" % (str(cursor).encode(), seal.encode(), body)
         case TickFrame(cursor=cursor):
             return b"id: %b\nevent: tick\ndata:\n\n" % str(cursor).encode()
@@ -94,6 +100,7 @@ class FrameReader:
 
     def _frames(self) -> Iterator[Frame]:
         while (end := self._buffer.find(b"\n\n", self._searched)) >= 0:
+            _bound(end)
             event = bytes(self._buffer[:end])
             del self._buffer[: end + 2]
             self._searched = 0
@@ -101,8 +108,7 @@ class FrameReader:
             if frame is not None:
                 yield frame
         self._searched = max(0, len(self._buffer) - 1)
-        if len(self._buffer) > _MAX_FRAME:
-            raise ContractError("", f"has an event of more than {_MAX_FRAME} bytes")
+        _bound(self._searched)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +135,11 @@ class Receipt:
     def encode(self) -> bytes:
         """Return the answer as JSON."""
         return orjson.dumps({"want": "full" if self.want_full else None})
+
+
+def _bound(size: int) -> None:
+    if size > _MAX_FRAME:
+        raise ContractError("", f"has an event of more than {_MAX_FRAME} bytes")
 
 
 def _read_event(event: bytes) -> Frame | None:

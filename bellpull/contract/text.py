@@ -41,7 +41,10 @@ Host = NewType("Host", str)
 RepositoryPath = NewType("RepositoryPath", str)
 """What follows the host in a clone URL, without slashes at the ends and without `.git`."""
 RefName = NewType("RefName", str)
-"""A branch or tag without `refs/heads/` or `refs/tags/`, as `git check-ref-format` admits it."""
+"""A branch or tag without `refs/heads/` or `refs/tags/`.
+
+As `git check-ref-format --allow-onelevel` admits it, in Unicode, and without a dash at its start.
+"""
 TreePath = NewType("TreePath", str)
 """A folder inside a repository: relative, `/` between parts, empty for the root."""
 Note = NewType("Note", str)
@@ -74,8 +77,10 @@ class Kind:
 
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?"
+_ANY: Final = r"[^\n]*"
+"""Not `.*`: to ECMA 262 a dot is no U+2028 either."""
 _REF: Final = (
-    r"(?!-)(?!@$)(?!.*(?:\.\.|@\{|//))(?!(?:.*/)?\.)(?!.*\.lock(?:/|$))(?!/)(?!.*[/.]$)"
+    rf"(?!-)(?!@$)(?!{_ANY}(?:\.\.|@\{{|//))(?!(?:{_ANY}/)?\.)(?!{_ANY}\.lock(?:/|$))(?!/)(?!{_ANY}[/.]$)"
     r"[^\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]+"
 )
 _NO_CONTROL: Final = r"\x00-\x1f\x7f\ud800-\udfff"
@@ -95,13 +100,13 @@ KINDS: Final[Mapping[Any, Kind]] = {
         means="a host in lower case without port",
     ),
     RepositoryPath: Kind(
-        pattern=rf"(?!/)(?!.*/$)(?!.*\.git$)[^{_NO_CONTROL}]+",
+        pattern=rf"(?!/)(?!{_ANY}/$)(?!{_ANY}\.[Gg][Ii][Tt]$)[^{_NO_CONTROL}]+",
         max_bytes=1024,
         means="a repository path without slashes at the ends and without .git",
     ),
     RefName: Kind(pattern=_REF, max_bytes=1000, means="a ref name that git check-ref-format admits"),
     TreePath: Kind(
-        pattern=rf"(?!/)(?!.*/$)(?!(?:.*/)?\.{{1,2}}(?:/|$))(?!.*//)[^{_NO_CONTROL}]*",
+        pattern=rf"(?!/)(?!{_ANY}/$)(?!(?:{_ANY}/)?\.{{1,2}}(?:/|$))(?!{_ANY}//)[^{_NO_CONTROL}]*",
         max_bytes=1024,
         means="a relative folder without '.', '..' and empty parts",
     ),
