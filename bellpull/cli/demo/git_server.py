@@ -73,6 +73,7 @@ class GitServer:
         self._ssl_context = ssl_context
         self._backend = Path()
         self._closing = AsyncExitStack()
+        self._processes: set[asyncio.subprocess.Process] = set()
         self.requests = 0
         """How many requests have come."""
 
@@ -105,6 +106,9 @@ class GitServer:
     async def __aexit__(self, *_: object) -> None:
         """Stop listening; requests in flight are cut off."""
         await self._closing.aclose()
+        for process in tuple(self._processes):  # of handlers that were cut off while they ended theirs
+            await _end(process)
+        self._processes.clear()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
@@ -141,13 +145,12 @@ class GitServer:
             stderr=asyncio.subprocess.DEVNULL,
             env=self._environment(request),
         )
+        self._processes.add(process)
         try:
             yield process
         finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGKILL)  # Process.kill() would take the exit code from the loop
-            await process.wait()
+            await _end(process)
+            self._processes.discard(process)
 
     def _environment(self, request: web.Request) -> dict[str, str]:
         passed_on = {
@@ -197,6 +200,16 @@ async def _find_backend() -> Path:
     if not await asyncio.to_thread(os.access, backend, os.X_OK):
         raise GitServerError(f"this git has no http-backend: {backend} is not there; install Git as a whole")
     return backend
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a process and take what it still says, so that nothing of it is left in the loop."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)  # Process.kill() would take the exit code from the loop
+    while process.stdout is not None and await process.stdout.read(_CHUNK):
+        pass
+    await process.wait()
 
 
 async def _exchange(request: web.Request, process: asyncio.subprocess.Process) -> web.StreamResponse:

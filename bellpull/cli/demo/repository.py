@@ -10,12 +10,15 @@ from typing import Any, Final
 
 import orjson
 
-__all__ = ["Push", "Repository", "sign"]
+__all__ = ["NOWHERE", "Push", "Repository", "sign"]
 
-_ZERO: Final = "0" * 40
+NOWHERE: Final = "0" * 40
 _ENVIRONMENT: Final = {
+    "HOME": os.devnull,
+    "LC_ALL": "C",
     "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_SYSTEM": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
     "GIT_AUTHOR_NAME": "Ada",
     "GIT_AUTHOR_EMAIL": "ada@example.org",
     "GIT_COMMITTER_NAME": "Ada",
@@ -25,23 +28,27 @@ _ENVIRONMENT: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """A push that happened: the branch's commits before and after it."""
+    """A push that happened: where the ref was before, and is after it; forty zeros for nowhere."""
 
     before: str
     after: str
+    ref: str = "refs/heads/main"
+    forced: bool = False
 
     def body(self, clone_url: str, name: str) -> bytes:
         """Return the body of GitHub's `push` webhook for it."""
+        deleted = self.after == NOWHERE
+        commit = {"id": self.after, "message": "demo", "added": [], "modified": [], "removed": []}
         payload: dict[str, Any] = {
-            "ref": "refs/heads/main",
+            "ref": self.ref,
             "before": self.before,
             "after": self.after,
-            "created": self.before == _ZERO,
-            "deleted": False,
-            "forced": False,
+            "created": self.before == NOWHERE,
+            "deleted": deleted,
+            "forced": self.forced,
             "base_ref": None,
-            "commits": [{"id": self.after, "message": "demo", "added": [], "modified": [], "removed": []}],
-            "head_commit": {"id": self.after},
+            "commits": [] if deleted else [commit],
+            "head_commit": None if deleted else commit,
             "repository": {
                 "name": name.rsplit("/", 1)[-1],
                 "full_name": name,
@@ -98,7 +105,7 @@ class Repository:
 
     def _head(self) -> str:
         head = self._run("rev-parse", "--verify", "--quiet", "HEAD", check=False)
-        return head or _ZERO
+        return head or NOWHERE
 
     def _run(self, *arguments: str, check: bool = True) -> str:
         return _git("-C", str(self._clone), *arguments, check=check)
@@ -107,7 +114,7 @@ class Repository:
 def _git(*arguments: str, check: bool = True) -> str:
     done = subprocess.run(  # noqa: S603 - the words are this module's own
         ["git", *arguments],  # noqa: S607 - a user's git is the one on PATH
-        env=os.environ | _ENVIRONMENT,
+        env=_ENVIRONMENT | {"PATH": os.environ.get("PATH", os.defpath)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,

@@ -10,12 +10,13 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 import aiohttp
 import orjson
@@ -26,6 +27,8 @@ from bellpull.cli.demo.repository import Push, Repository, sign
 
 __all__ = ["Delivery", "Program", "World", "WorldError", "world"]
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _NAME: Final = "demo/site"
 _START_S: Final = 20.0
 _STOP_S: Final = 15.0
@@ -84,6 +87,13 @@ class Program:
                 self.process.kill()
             await self.process.wait()
 
+    def said(self, event: str, **members: object) -> int:
+        """Return how many lines with this event, and these members, its log has."""
+        whole = self.log.read_bytes().split(b"\n")[:-1]
+        lines = (orjson.loads(line) for line in whole if line.startswith(b"{"))
+        wanted = {"event": event, **members}
+        return sum(all(line.get(name) == value for name, value in wanted.items()) for line in lines)
+
     def hold(self) -> None:
         """Stop the process where it is, so that it can hear nothing."""
         self._signal(signal.SIGSTOP)
@@ -116,8 +126,9 @@ class World:
     folder: Path
     site: Path
     repository: Repository
-    clone_url: str
+    git_url: str
     hooks_url: str
+    agents_url: str
     console_url: str
     secret: bytes = field(repr=False)
     gateway: Program
@@ -125,17 +136,22 @@ class World:
     session: aiohttp.ClientSession
     deliveries: int = 0
 
+    @property
+    def clone_url(self) -> str:
+        """URL of the repository."""
+        return f"{self.git_url}/{_NAME}.git"
+
     async def push(self, files: dict[str, str], message: str) -> Push:
         """Commit and push to the repository; no webhook yet."""
-        return await asyncio.to_thread(self.repository.push, files, message)
+        return await _whole(self.repository.push, files, message)
 
     async def revert(self) -> Push:
         """Revert the last commit and push."""
-        return await asyncio.to_thread(self.repository.revert)
+        return await _whole(self.repository.revert)
 
-    async def deliver(self, push: Push, *, secret: bytes | None = None) -> Delivery:
-        """Send the webhook of `push`, signed with the right secret unless told otherwise."""
-        body = push.body(self.clone_url, _NAME)
+    async def deliver(self, push: Push, *, name: str = _NAME, secret: bytes | None = None) -> Delivery:
+        """Send the webhook of `push` to the repository `name`, with the right secret unless told otherwise."""
+        body = push.body(f"{self.git_url}/{name}.git", name)
         self.deliveries += 1
         headers = {
             "Content-Type": "application/json",
@@ -189,20 +205,34 @@ class World:
 
 
 @asynccontextmanager
-async def world() -> AsyncIterator[World]:
-    """Set everything up below a temporary folder, and take it down again."""
+async def world(
+    prepare: Callable[[Path, str], None] | None = None, *, username: str | None = None, password: str | None = None
+) -> AsyncIterator[World]:
+    """Set everything up below a temporary folder, and take it down again.
+
+    Args:
+        prepare: is given the folder and the Git server's URL before the programs start, to change their files.
+        username: if given, the Git server asks for this user and `password`.
+        password: of the user.
+
+    Raises:
+        WorldError, GitServerError: it cannot be set up here.
+    """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bellpull-demo-")))
-        repository = await asyncio.to_thread(Repository, folder / "git", _NAME, folder / "clone")
-        server = await stack.enter_async_context(GitServer(folder / "git"))
+        server = await stack.enter_async_context(GitServer(folder / "git", username=username, password=password))
+        repository = await _whole(Repository, folder / "git", _NAME, folder / "clone")
         ports = _free_ports(3)
         await _set_up(folder, server.url, ports)
+        if prepare is not None:
+            await _whole(prepare, folder, server.url)
         made = World(
             folder=folder,
             site=folder / "web-1" / "site",
             repository=repository,
-            clone_url=f"{server.url}/{_NAME}.git",
+            git_url=server.url,
             hooks_url=f"http://127.0.0.1:{ports[0]}/hooks/github",
+            agents_url=f"http://127.0.0.1:{ports[1]}",
             console_url=f"http://127.0.0.1:{ports[2]}",
             secret=(folder / "secrets" / "github").read_bytes().strip(),
             gateway=Program("gateway", folder / "gateway.yaml", folder / "gateway.log"),
@@ -239,9 +269,25 @@ async def _bellpull(*words: str) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await process.communicate()
+    try:
+        said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     if process.returncode != 0:
         raise WorldError(f"bellpull {' '.join(words)}:\n{said.decode()}")
+
+
+async def _whole(work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+    """Do `work` in a thread; an interruption waits for its end, so that nothing writes to a folder that goes away."""
+    done = asyncio.get_running_loop().run_in_executor(None, partial(work, *arguments, **named))
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        await asyncio.wait([done])
+        done.exception()  # nobody is left to hear it
+        raise
 
 
 def _free_ports(count: int) -> tuple[int, ...]:
