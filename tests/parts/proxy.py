@@ -1,18 +1,25 @@
 """A proxy that tunnels (CONNECT, RFC 9110 section 9.3.6), on asyncio streams."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Final, Self
 
-__all__ = ["Proxy"]
+__all__ = ["Proxy", "copy"]
 
 _CHUNK: Final = 64 * 1024
 
 
 class Proxy:
-    """Tunnels while its context lasts, and remembers where to."""
+    """Tunnels while its context lasts, and remembers where to.
 
-    def __init__(self) -> None:
+    Args:
+        elsewhere: `HOST:PORT` that a tunnel to another one really leads to.
+    """
+
+    def __init__(self, elsewhere: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._elsewhere = elsewhere
         self.targets: list[str] = []
         """`HOST:PORT` of every tunnel that was asked for."""
         self._server: asyncio.Server | None = None
@@ -39,18 +46,19 @@ class Proxy:
             method, target, _ = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split(" ", 2)
             if method == "CONNECT":
                 self.targets.append(target)
-                host, _, port = target.rpartition(":")
+                host, _, port = self._elsewhere.get(target, target).rpartition(":")
                 far_reader, far_writer = await asyncio.open_connection(host, int(port))
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(_copy(reader, far_writer))
-                    tasks.create_task(_copy(far_reader, writer))
+                    tasks.create_task(copy(reader, far_writer))
+                    tasks.create_task(copy(far_reader, writer))
             else:
                 writer.write(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 
 
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    """Pass on what comes until it ends, then end it there too."""
     with suppress(ConnectionError):
         while chunk := await source.read(_CHUNK):
             target.write(chunk)
