@@ -66,7 +66,7 @@ class Enrolments:
 
     def by_token(self, token: bytes) -> Enrolment | None:
         """Return the record of the agent whose token this is, in constant time for a given name."""
-        name = token.decode("utf-8", "replace").removeprefix(_TOKEN_PREFIX).rpartition("_")[0]
+        name = token.decode("utf-8", "replace").removeprefix(_TOKEN_PREFIX).partition("_")[0]
         record = self.records.get(Name(name)) if token.startswith(_TOKEN_PREFIX.encode()) else None
         expected = record.token.sha256 if record else ""
         return record if hmac.compare_digest(sha256(token).hexdigest(), expected) else None
@@ -76,12 +76,19 @@ def load_enrolments(folder: Path) -> Enrolments:
     """Read the records of all `*.yaml` files in `folder`; a folder that is not there has none. Blocks.
 
     Raises:
-        ConfigError: everything that is wrong with the first record that is.
+        ConfigError: everything that is wrong, with the file's name before each path.
     """
     records: dict[Name, Enrolment] = {}
+    problems: list[Problem] = []
     for path in sorted(folder.glob("*.yaml")):
-        record = load(Enrolment, path)
+        try:
+            record = load(Enrolment, path)
+        except ConfigError as error:
+            problems += [Problem(path=path.name, problem=str(each)) for each in error.problems]
+            continue
         if record.agent in records:
-            raise ConfigError(path, [Problem(path="agent", problem=f"{record.agent} has a record already")])
+            problems.append(Problem(path=path.name, problem=f"agent: {record.agent} has a record already"))
         records[record.agent] = record
+    if problems:
+        raise ConfigError(folder, problems)
     return Enrolments(records)
