@@ -46,7 +46,7 @@ def test_an_agent_is_known_by_its_whole_token_and_nothing_less(tmp_path: Path) -
     good = token()
     hashed = enrolments.records[Name("web-1")].token.sha256
     wrong = ["", "bpa_", "bpa__", good[:-1], good + "x", good[4:], good.upper(), " " + good, "bpa_other_" + "s" * 43]
-    wrong += [good.replace("web-1", "web-10"), hashed, f"bpa_web-1_{hashed}"]
+    wrong += [good.replace("web-1", "web-2"), hashed, f"bpa_web-1_{hashed}"]
     assert [found(enrolments, each) for each in wrong] == [None] * len(wrong)
     assert enrolments.by_token(b"bpa_web-1_\xff") is None
 
