@@ -1,0 +1,23 @@
+"""Write the generated pages, or with `--check` say which are stale."""
+
+import sys
+
+from tests.docs import stale, write
+
+
+def main(arguments: list[str]) -> int:
+    """Return the exit code: 0 well, 1 stale pages, 2 usage."""
+    if arguments == []:
+        write()
+        return 0
+    if arguments != ["--check"]:
+        sys.stderr.write("usage: python -m tests.docs [--check]\n")
+        return 2
+    pages = stale()
+    for name in pages:
+        sys.stderr.write(f"docs/reference/{name} is not what the code says now: run make docs\n")
+    return 1 if pages else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
