@@ -211,7 +211,7 @@ def test_a_run_answers_every_announcement_once(announcements: list[Announced], t
 @pytest.mark.parametrize(
     ("ancestry", "answer"), list(zip(Ancestry, [True, True, False, None], strict=True)), ids=list(Ancestry)
 )
-def test_contained(ancestry: Ancestry, answer: bool | None) -> None:  # noqa: FBT001 - a column of the table
+def test_contained(ancestry: Ancestry, answer: bool | None) -> None:
     assert contained(ancestry) is answer
 
 
