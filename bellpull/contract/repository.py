@@ -23,7 +23,8 @@ _URL: Final = re.compile(
     r"(?P<scheme>(?i:https?|ssh|git)://)(?:(?P<user>[^/@:]*)(?P<password>:[^/@]*)?@)?"
     r"(?P<rest>(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+)(?::[0-9]{0,5})?/(?P<path>.+))"
 )
-_SCP: Final = re.compile(r"(?:[^/@:]+@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+):(?P<path>(?!//).+)")
+_SCP: Final = re.compile(r"(?:[^/@:]+@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+):(?P<path>(?!//|:).+)")
+"""As Git reads it; what has `://` is a URL, and what has `::` a helper to run, such as `ext::sh -c ...`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

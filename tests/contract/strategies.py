@@ -31,7 +31,7 @@ from bellpull.contract.word import Word
 __all__ = ["cursors", "data", "full", "json_values", "messages", "of", "ref_names", "repository_paths"]
 
 _LOWER = string.ascii_lowercase + string.digits
-_TEXT = st.characters(exclude_categories=("Cs",))
+_TEXT = st.characters(codec="utf-8")
 _PRINTABLE = st.characters(exclude_categories=("Cs", "Cc"))
 _PART = st.text(st.one_of(st.sampled_from(_LOWER + ".-_#*%!+~@ "), _PRINTABLE), min_size=1, max_size=40)
 
@@ -53,9 +53,7 @@ _names = st.builds(
 _ids = st.text(string.ascii_letters + string.digits + "._:-", min_size=1, max_size=200)
 _commits = st.sampled_from([40, 64]).flatmap(lambda size: st.text("0123456789abcdef", min_size=size, max_size=size))
 _ref_part = st.text(
-    st.one_of(
-        st.sampled_from(_LOWER + "AZ.-_#%!+@{}"), st.characters(min_codepoint=0x21, exclude_categories=("Cs",))
-    ),
+    st.one_of(st.sampled_from(_LOWER + "AZ.-_#%!+@{}"), st.characters(min_codepoint=0x21, codec="utf-8")),
     min_size=1,
     max_size=60,
 )
@@ -101,7 +99,8 @@ def of(hint: Any, *, complete: bool = False) -> st.SearchStrategy[Any]:
 
 def _dataclasses(cls: Any, *, complete: bool) -> st.SearchStrategy[Any]:
     hints = get_type_hints(cls)
-    required, optional = {}, {}
+    required: dict[str, st.SearchStrategy[Any]] = {}
+    optional: dict[str, st.SearchStrategy[Any]] = {}
     for field in fields(cls):
         left_out = field.default is not MISSING or field.default_factory is not MISSING
         (optional if left_out and not complete else required)[field.name] = of(hints[field.name], complete=complete)

@@ -176,7 +176,7 @@ _DUMPED: Final = orjson.dumps(_HEADER)
     [
         pytest.param(orjson.dumps({**_HEADER, "exp": 1}), id="one member more"),
         pytest.param(orjson.dumps({**_HEADER, "jwk": {"kty": "OKP"}}), id="a key of its own"),
-        pytest.param(orjson.dumps(dict(reversed(_HEADER.items()))), id="another order"),
+        pytest.param(orjson.dumps(dict(reversed(list(_HEADER.items())))), id="another order"),
         pytest.param(_DUMPED.replace(b'{"alg"', b'{"alg":"none","alg"'), id="a member twice"),
         pytest.param(_DUMPED.replace(b":", b": "), id="spaces"),
         pytest.param(_DUMPED.replace(b"acme", b"\\u0061cme"), id="an escape"),
@@ -274,8 +274,8 @@ def test_the_proof_of_a_checked_seal_is_not_made_by_hand() -> None:
     sealed = _unseal(_seal())
     with pytest.raises(TypeError, match=r"made by unseal\(\) only"):
         Sealed(body=b"forged", kid=_KEY.kid, issued=_NOW, proof=object())
-    with pytest.raises(ValueError, match="proof"):
-        dataclasses.replace(sealed, body=b"forged")
+    with pytest.raises((TypeError, ValueError), match="proof"):
+        dataclasses.replace(sealed, body=b"forged")  # type: ignore[call-arg]  # as mypy says
 
 
 def test_joserfc_verifies_the_seal_as_a_detached_jws() -> None:
@@ -283,6 +283,6 @@ def test_joserfc_verifies_the_seal_as_a_detached_jws() -> None:
     key = OKPKey.import_key(
         {"kty": "OKP", "crv": "Ed25519", "x": _encoded(_KEY.public.public_bytes_raw()), "kid": _KEY.kid}
     )
-    registry = jws.JWSRegistry(algorithms=["Ed25519"])
+    registry = jws.JWSRegistry(algorithms=["Ed25519"], strict_check_header=False)  # it knows no iat and aud
     found = jws.deserialize_compact(_seal(), key, payload=_BODY, registry=registry)
     assert found.headers() == _HEADER
