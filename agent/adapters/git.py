@@ -10,6 +10,7 @@ machine or its user takes part (only HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the
 """
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -23,7 +24,7 @@ from pygit2.enums import ConfigLevel
 from agent.adapters.git_mirror import Mirror
 from agent.adapters.git_remote import Account, Limit
 from agent.core.ancestry import Ancestry
-from agent.ports.git import Remote, TransientError, TreeReader
+from agent.ports.git import GitError, Remote, TransientError, TreeReader
 from bellpull.contract.repository import Ref
 from bellpull.contract.text import CommitId, TreePath
 
@@ -148,7 +149,7 @@ class Mirrors:
         mirror = self._mirror(url)
         self._running.add(limit)
         try:
-            done = asyncio.get_running_loop().run_in_executor(self._pool, work, mirror, limit)
+            done = asyncio.get_running_loop().run_in_executor(self._pool, _hanging_up, work, mirror, limit)
         except RuntimeError:  # closed
             self._running.discard(limit)
             turn.release()
@@ -172,6 +173,21 @@ class Mirrors:
             folder = self._folder / sha256(url.encode()).hexdigest()[:40]
             self._mirrors[url] = Mirror(folder, url)
         return self._mirrors[url]
+
+
+def _hanging_up(work: Callable[[Mirror, Limit], _T], mirror: Mirror, limit: Limit) -> _T:
+    """Do `work`; if it fails, close its connection at once.
+
+    libgit2 closes it with the last reference to the remote, and an error's traceback is one, often in a cycle.
+    """
+    try:
+        return work(mirror, limit)
+    except GitError as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            traceback.clear_frames(cause.__traceback__)
+            cause = cause.__context__
+        raise
 
 
 def _milliseconds(seconds: float) -> int:

@@ -180,7 +180,8 @@ def _fetch_deep(repository: pygit2.Repository, talk: Conversation, ref: Ref, dep
 
 def _holds(repository: pygit2.Repository, commit: str) -> bool:
     try:
-        return repository[commit].peel(pygit2.Tree).id in repository
+        found = repository[commit]
+        return isinstance(found, pygit2.Commit) and found.tree_id in repository
     except KeyError:
         return False
     except pygit2.GitError as error:

@@ -170,24 +170,31 @@ def _translated(account: Account, limit: Limit) -> Iterator[None]:
         problem = "its certificate is not trusted: add the authority's to the agent's git.ca"
         raise TransientError(account.url, problem) from None
     except (pygit2.GitError, KeyError, ValueError) as error:
-        if getattr(error, "error_class", 0) not in _OF_THE_REMOTE:
-            raise CorruptError(_printable(str(error))) from None
-        raise _explained(account.url, str(error)) from None
+        raise _explained(account.url, error) from None
 
 
-def _explained(url: str, message: str) -> GitError:
+def _explained(url: str, error: Exception) -> GitError | CorruptError:
+    message = str(error)
+    if "remote object format" in message:
+        return GitError(url, f"{_printable(message)}: only repositories with SHA-1 ids can be fetched")
+    if isinstance(error, KeyError) or getattr(error, "error_class", 0) not in _OF_THE_REMOTE:
+        return CorruptError(_printable(message))  # a KeyError: an object that the mirror should have
     status = _STATUS.search(message)
     if status is None:
         return TransientError(url, _problem(message))
-    match int(status[1]):
+    return _refused(url, int(status[1]))
+
+
+def _refused(url: str, status: int) -> GitError:
+    match status:
         case 404 | 410:
             return RepositoryGoneError(
                 url, "there is no such repository, or not for this user: mend URL or secretRef"
             )
         case 401 | 403:
-            return AccessDeniedError(url, f"the server answered {status[1]}: mend the credentials of the secretRef")
-        case code:
-            return TransientError(url, f"the server answered {code}; it is tried again")
+            return AccessDeniedError(url, f"the server answered {status}: mend the credentials of the secretRef")
+        case _:
+            return TransientError(url, f"the server answered {status}; it is tried again")
 
 
 def _problem(message: str) -> str:

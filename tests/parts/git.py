@@ -68,14 +68,15 @@ class Repository:
         root: the folder that a server serves.
         name: its path below, without `.git`.
         server: the server's URL.
+        ids: how objects are named: sha1 or sha256.
     """
 
-    def __init__(self, root: Path, name: str = "acme/site", server: str = "") -> None:
+    def __init__(self, root: Path, name: str = "acme/site", server: str = "", *, ids: str = "sha1") -> None:
         self.path = root / f"{name}.git"
         self.name = name
         self.url = f"{server}/{name}.git"
         self._commits = 0
-        run("init", "--quiet", "--bare", "--initial-branch=main", str(self.path))
+        run("init", "--quiet", "--bare", "--initial-branch=main", f"--object-format={ids}", str(self.path))
 
     def commit(
         self,
@@ -101,6 +102,11 @@ class Repository:
         first = self._commit(branch, "0", self.tip(branch), {"count": b"0"})
         rest = [self._commit(branch, str(n), None, {"count": b"%d" % n}) for n in range(1, count)]
         return self._import([first, *rest])
+
+    def add_submodule(self, path: str, commit: str, *, branch: str = "main") -> CommitId:
+        """Commit an entry that is a commit of another repository."""
+        entry = b"M 160000 %s %s" % (commit.encode(), os.fsencode(path))
+        return self._import([self._commit(branch, "a submodule", self.tip(branch), {}, entry)])[0]
 
     def tip(self, branch: str) -> CommitId | None:
         """Return where the branch is, None if it is not there."""
@@ -135,7 +141,9 @@ class Repository:
         said = self.git("fast-import", "--quiet", "--force", stdin=b"".join(commits))
         return [CommitId(line) for line in said.splitlines()]
 
-    def _commit(self, branch: str, message: str, parent: str | None, files: Mapping[str, bytes | None]) -> bytes:
+    def _commit(
+        self, branch: str, message: str, parent: str | None, files: Mapping[str, bytes | None], *more: bytes
+    ) -> bytes:
         """Return the commands that `git fast-import` makes the commit of and says its id for."""
         self._commits += 1
         lines = [b"commit refs/heads/" + branch.encode(), b"mark :1"]
@@ -146,7 +154,7 @@ class Repository:
             lines += (
                 [b"D " + name] if content is None else [b"M %s inline %s" % (_mode(content), name), _data(content)]
             )
-        return b"\n".join([*lines, b"", b"get-mark :1", b""])
+        return b"\n".join([*lines, *more, b"", b"get-mark :1", b""])
 
 
 def _data(content: bytes) -> bytes:
