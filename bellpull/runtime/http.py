@@ -8,12 +8,13 @@ body may take, and how large it may be, is its handler's to say.
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from bellpull.runtime.config import Address
 
@@ -28,12 +29,15 @@ _MAX_HEADERS: Final = 100
 async def serve(app: web.Application, address: Address, *, name: str, drain_s: float = 2.0) -> AsyncIterator[Address]:
     """Serve `app` at `address` while the context lasts; yields where, with the port that was bound.
 
-    At the end the listener closes first; requests in flight then have `drain_s` to end.
+    At the end the listener closes first, then `on_shutdown` is told (perhaps twice), and requests in flight have
+    `drain_s` to end, those included whose body is still on its way.
 
     Raises:
         OSError: the address cannot be listened at; the message names the listener `name`.
     """
     app.on_response_prepare.append(_forget_server)
+    in_flight = _InFlight()
+    app.middlewares.append(in_flight.count)
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -47,15 +51,49 @@ async def serve(app: web.Application, address: Address, *, name: str, drain_s: f
     )
     await runner.setup()
     try:
+        site = web.TCPSite(runner, address.host, address.port)
         try:
-            await web.TCPSite(runner, address.host, address.port).start()
+            await site.start()
         except OSError as error:
             message = f"the listener {name} cannot have {address}: {error.strerror or error}"
             raise OSError(error.errno, message) from None
         host, port = runner.addresses[0][:2]
-        yield Address(host=host, port=port)
+        try:
+            yield Address(host=host, port=port)
+        finally:
+            await site.stop()
+            await runner.shutdown()
+            await in_flight.wait_for_none(drain_s)
     finally:
         await runner.cleanup()
+
+
+class _InFlight:
+    """Counts requests: aiohttp reads no more of what is on its way to it once it shuts down its connections."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+        @web.middleware
+        async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._count += 1
+            self._none.clear()
+            try:
+                return await handler(request)
+            finally:
+                self._count -= 1
+                if self._count == 0:
+                    self._none.set()
+
+        self.count = count
+
+    async def wait_for_none(self, within_s: float) -> None:
+        """Return when no request is in flight, or when the time is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._none.wait()
 
 
 async def _forget_server(_: web.Request, response: web.StreamResponse) -> None:

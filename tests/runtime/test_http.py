@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import ssl
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -91,6 +92,35 @@ async def test_a_request_in_flight_is_finished_when_the_server_ends() -> None:
             await started.wait()
             asyncio.get_running_loop().call_later(0.1, finish.set)
         assert await asked == "done"
+
+
+async def test_a_body_that_is_on_its_way_when_the_server_ends_is_read_to_its_end() -> None:
+    """Nobody new is let in meanwhile."""
+    async with AsyncExitStack() as server, asyncio.TaskGroup() as tasks:
+        address = await server.enter_async_context(http.serve(_app(), ANY, name="hooks", drain_s=30))
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nha")
+        await asyncio.sleep(0.1)
+        ending = tasks.create_task(server.aclose())
+        await asyncio.sleep(0.1)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(address.host, address.port)
+        assert not ending.done()
+        writer.write(b"lf")
+        assert (await reader.readline()).split()[1] == b"200"
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_who_does_not_finish_in_time_is_cut_off() -> None:
+    async with http.serve(_app(), ANY, name="hooks", drain_s=0.1) as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nha")
+        await asyncio.sleep(0.1)
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_silence_ends_a_request() -> None:
