@@ -29,6 +29,7 @@ from gateway.app.config import GatewayConfig, load_config
 from gateway.app.console import console_app
 from gateway.app.enrolment import Enrolments, load_enrolments
 from gateway.app.hooks import Hooks
+from gateway.app.intake import Intake
 from gateway.core.receive import Source
 from gateway.ports.disk import DiskFailed
 from gateway.ports.journal import JournalError
@@ -38,6 +39,8 @@ __all__ = ["DISK_FAILED", "main"]
 
 DISK_FAILED: Final = 74
 """Exit code after an I/O error of the journal's or the state's disk (EX_IOERR)."""
+_COMMIT_S: Final = 2.0
+"""What a delivery may wait for the disk; one whose body has begun to come is finished before the gateway ends."""
 
 _log = logs.logger("gateway")
 
@@ -164,12 +167,14 @@ async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asy
         )
         listen = config.listen
         routes = api_routes(journal, state, watched.enrolments)
+        intake = Intake()
+        hooks = Hooks(watched.sources, journal, metrics, intake)
         console = console_app(journal, metrics, routes, stop.is_set)
         bound = {
             "console": await stack.enter_async_context(serve(console, listen.console, name="console")),
             "agents": await stack.enter_async_context(serve(agents_app(parts), listen.agents, name="agents")),
             "hooks": await stack.enter_async_context(
-                serve(Hooks(watched.sources, journal, metrics).app(), listen.hooks, name="hooks")
+                serve(hooks.app(), listen.hooks, name="hooks", drain_s=intake.bounds.within_s + _COMMIT_S)
             ),
         }
         _log.info("listening", pid=os.getpid(), **{name: str(address) for name, address in bound.items()})
