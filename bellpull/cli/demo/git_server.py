@@ -134,6 +134,8 @@ class GitServer:
             for method, end, query in _READING
         ):
             return web.Response(status=403, text="this server is for fetching only\n")
+        if ".." in request.path.split("/"):
+            return web.Response(status=404, text="no such repository\n")
         return None
 
     @asynccontextmanager
