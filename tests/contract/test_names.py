@@ -20,6 +20,11 @@ def test_the_same_delivery_gives_the_same_id_and_any_text_has_one(source: Name, 
     assert KINDS[MessageId].admits(event_id(source, delivery, ref))
 
 
+def test_a_delivery_whose_header_is_no_text_has_an_id_too() -> None:
+    """HTTP servers hand over bytes that are no UTF-8 as lone surrogates."""
+    assert event_id(Name("github"), "d\udcff", "x") != event_id(Name("github"), "d\udcfe", "x")
+
+
 @given(st.lists(st.tuples(of(Name), st.text("ab/-"), st.text("ab/-")), min_size=2, max_size=2, unique=True))
 def test_other_deliveries_sources_and_refs_give_other_ids(parts: list[tuple[Name, str, str]]) -> None:
     assert event_id(*parts[0]) != event_id(*parts[1])
