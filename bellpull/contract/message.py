@@ -99,6 +99,7 @@ class _Envelope:
     source: str
     time: datetime
     datacontenttype: str = "application/json"
+    subject: str | None = None
     traceparent: TraceParent | None = None
 
 
@@ -153,7 +154,6 @@ def message_schema(name: str) -> dict[str, Any]:
     envelope = schema(_Envelope)
     envelope["properties"]["specversion"] = {"const": "1.0"}
     envelope["properties"]["type"] = {"const": name}
-    envelope["properties"]["subject"] = {"type": "string"}
     envelope["properties"]["data"] = schema(TYPES[name])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
