@@ -4,7 +4,7 @@ One YAML file an agent, written by `bellpull enroll`. Nothing in it is secret: t
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -59,10 +59,11 @@ class Enrolment(Settings):
 
 
 class Enrolments:
-    """All records, as of one moment."""
+    """All records, as of one moment, and what is wrong with those that were left out."""
 
-    def __init__(self, records: Mapping[Name, Enrolment]) -> None:
+    def __init__(self, records: Mapping[Name, Enrolment], problems: Sequence[Problem] = ()) -> None:
         self.records = records
+        self.problems = tuple(problems)
 
     def by_token(self, token: bytes) -> Enrolment | None:
         """Return the record of the agent whose token this is, in constant time for a given name."""
@@ -75,10 +76,11 @@ class Enrolments:
 def load_enrolments(folder: Path) -> Enrolments:
     """Read the records of all `*.yaml` files in `folder`; a folder that is not there has none. Blocks.
 
-    Raises:
-        ConfigError: everything that is wrong, with the file's name before each path.
+    A record that is wrong admits nobody and stops nobody else: what one file says must neither keep the gateway from
+    starting nor keep a token alive that another file no longer has. Two records of one agent are both wrong.
     """
     records: dict[Name, Enrolment] = {}
+    twice: set[Name] = set()
     problems: list[Problem] = []
     for path in sorted(folder.glob("*.yaml")):
         try:
@@ -88,7 +90,6 @@ def load_enrolments(folder: Path) -> Enrolments:
             continue
         if record.agent in records:
             problems.append(Problem(path=path.name, problem=f"agent: {record.agent} has a record already"))
+            twice.add(record.agent)
         records[record.agent] = record
-    if problems:
-        raise ConfigError(folder, problems)
-    return Enrolments(records)
+    return Enrolments({agent: record for agent, record in records.items() if agent not in twice}, problems)

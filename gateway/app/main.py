@@ -77,7 +77,7 @@ class _Watched:
         self._sources = self.watcher.watch("webhook secrets", _files(references, folder), self._read_sources)
         self._signer = self.watcher.watch("sealing key", _files([config.seal.key], folder), self._read_signer)
         self._enrolments: Watched[Enrolments] = self.watcher.watch(
-            "enrolment records", [folder / config.agents], lambda: load_enrolments(folder / config.agents)
+            "enrolment records", [folder / config.agents], lambda: _read_enrolments(folder / config.agents)
         )
 
     def sources(self) -> Mapping[str, Source]:
@@ -130,6 +130,13 @@ class _Watched:
                 problems.add("seal.key", str(error))
         problems.check()
         raise AssertionError("unreachable: a key that cannot be read is a problem")
+
+
+def _read_enrolments(folder: Path) -> Enrolments:
+    enrolments = load_enrolments(folder)
+    for problem in enrolments.problems:
+        _log.error("an enrolment record is wrong, its agent is not let in", folder=str(folder), problem=str(problem))
+    return enrolments
 
 
 def _files(references: list[SecretRef], folder: Path) -> list[Path]:

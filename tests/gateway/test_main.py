@@ -133,7 +133,6 @@ BAD = {
     "an empty secret": ("github-secret", "\n"),
     "no key": ("seal.jwk", None),
     "a key that is none": ("seal.jwk", "hunter2"),
-    "a record that is none": ("agents/web-1.yaml", "hunter2: hunter2"),
 }
 
 
@@ -149,6 +148,17 @@ def test_it_does_not_start_on_a_file_that_cannot_be_used(folder: Folder, name: s
     assert Path(name).name in ended.err or "seal.key" in ended.err
     assert "Traceback" not in ended.err
     assert "hunter2: hunter2" not in ended.err
+
+
+def test_a_wrong_enrolment_record_stops_nobody_but_its_agent(folder: Folder) -> None:
+    """What is pushed is kept whatever one record says; the log names the file."""
+    folder.enroll()
+    folder.write("agents/web-2.yaml", "hunter2: hunter2")
+    with folder.running() as gateway:
+        assert gateway.stop() == 0
+    logged = (folder.path / "stderr").read_text()
+    assert "web-2.yaml" in logged
+    assert "hunter2: hunter2" not in logged
 
 
 def test_all_secrets_that_are_missing_are_said_at_once(folder: Folder) -> None:
