@@ -1,6 +1,5 @@
 """Reading and writing of messages: the laws that hold for every type."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -10,11 +9,11 @@ from hypothesis import strategies as st
 
 from bellpull.contract.errors import ContractError
 from bellpull.contract.message import MAX_BYTES, TYPES, Data, Message, Unknown, decode, encode
+from tests.contract.places import MISSING, places, put
 from tests.contract.strategies import full, json_values, messages
 
 _SLOW_DATA = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
-_MISSING = object()
-_WRONG = st.sampled_from([_MISSING, None, "x", "", -1, 0, 2**64 - 1, 0.5, True, [], [None], {}, {"a": [{}]}])
+_WRONG = st.sampled_from([MISSING, None, "x", "", -1, 0, 2**64 - 1, 0.5, True, [], [None], {}, {"a": [{}]}])
 
 
 @given(messages)
@@ -60,12 +59,8 @@ def test_a_message_with_one_leaf_changed_decodes_or_gives_a_contract_error(
 ) -> None:
     """Every place in every type, with every kind of JSON value in it, or gone."""
     value = orjson.loads(encode(drawn.draw(full(cls))))
-    holder, key = drawn.draw(st.sampled_from(list(_places(value))))
-    wrong = drawn.draw(_WRONG | json_values)
-    if wrong is _MISSING:
-        del holder[key]
-    else:
-        holder[key] = wrong
+    place = drawn.draw(st.sampled_from(list(places(value))))
+    put(place, drawn.draw(_WRONG | json_values))
     _decode_or_contract_error(orjson.dumps(value))
 
 
@@ -208,11 +203,3 @@ def _grow(value: Any, new: object, name: str = "") -> Any:
     if not isinstance(value, dict) or name == "words":  # its names are words of a closed table
         return value
     return {key: _grow(item, new, key) for key, item in value.items()} | {"x-later": new}
-
-
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    entries = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, item in entries:
-        yield value, key
-        if isinstance(item, dict | list):
-            yield from _places(item)
