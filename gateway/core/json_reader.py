@@ -59,7 +59,7 @@ def get_or_none(value: object, path: str, kind: type[_T]) -> _T | None:
         found = cast("dict[str, object]", found).get(part)
     if found is None:
         return None
-    if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
+    if not isinstance(found, kind):
         raise PayloadError(f"{path} is not {_WORDS[kind]}")
     return found
 
