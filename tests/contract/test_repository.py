@@ -119,9 +119,9 @@ _REF_TEXT = st.lists(
 
 
 _REF_CASES = (
-    "main", "feature/x", "a.lock", "a.lock/b", "a.lockb", "a/.b", ".a", "a..b", "a/b.", "a.", "a.b", "a//b", "/a", "a/",
-    "@", "a@", "@/a", "a@{b", "a{b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a]", "a\\b", "a\x7f", "a\n", "a\u2028..b",
-    "\u00e9", "\u2028", "HEAD", "a-", "%2e", "\U0001f514",
+    "main", "feature/x", "a.lock", "a.lock/b", "a.lockb", "a/.b", ".a", "a..b", "a/b.", "a.", "a.b", "a//b", "/a",
+    "a/", "@", "a@", "@/a", "a@{b", "a{b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a]", "a\\b", "a\x7f",
+    "a\n", "a\u2028..b", "\u00e9", "\u2028", "HEAD", "a-", "%2e", "\U0001f514",
 )  # fmt: skip
 
 
