@@ -175,7 +175,9 @@ async def test_a_repository_that_is_not_there_is_gone(mirrors: Mirrors, git_serv
         await mirrors.fetch(Remote(url=f"{git_server.url}/acme/none.git"), MAIN)
 
 
-async def test_a_shallow_boundary_is_never_a_no(mirrors: Mirrors, repository: Repository, remote: Remote) -> None:
+async def test_a_shallow_boundary_is_never_a_no(
+    mirrors: Mirrors, repository: Repository, remote: Remote, git_server: GitServer
+) -> None:
     """X1: at depth 1 a normal push looks as if history had been rewritten."""
     commits = await asyncio.to_thread(repository.commits, 1100)
     tip = await mirrors.fetch(remote, MAIN)
@@ -184,7 +186,9 @@ async def test_a_shallow_boundary_is_never_a_no(mirrors: Mirrors, repository: Re
     assert await mirrors.relation(remote, MAIN, tip, commits[-10]) is Ancestry.CONTAINS
     assert await mirrors.relation(remote, MAIN, tip, commits[-60]) is Ancestry.CONTAINS
     assert await mirrors.relation(remote, MAIN, tip, commits[0]) is Ancestry.UNKNOWN
+    asked = git_server.requests
     assert await mirrors.relation(remote, MAIN, tip, NOWHERE) is Ancestry.UNKNOWN
+    assert git_server.requests == asked, "as deep as it goes already"
     later = await commit_to(repository, {"a": b"1"})
     assert await mirrors.fetch(remote, MAIN) == later
     assert await mirrors.relation(remote, MAIN, later, commits[-60]) is Ancestry.CONTAINS

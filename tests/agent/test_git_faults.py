@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,24 @@ async def _talking(
         server.close()
 
 
+def _slowly(server: str) -> AbstractAsyncContextManager[str]:
+    """Serve what `server` does, at 200 kB/s; yields the URL."""
+    far = URL(server)
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(far.host, far.port)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(copy(reader, far_writer))
+            with suppress(ConnectionError):
+                while chunk := await far_reader.read(4096):
+                    writer.write(chunk)
+                    await writer.drain()
+                    await asyncio.sleep(0.02)
+            writer.close()
+
+    return _talking(trickle)
+
+
 async def test_a_silent_server_ends_in_time_and_the_loop_goes_on(tmp_path: Path) -> None:
     over = asyncio.Event()
 
@@ -145,27 +163,31 @@ async def test_a_slow_server_ends_in_time_and_keeps_no_thread(
 ) -> None:
     """Each byte resets what a silent server may be; the whole has an end nevertheless, for the thread too."""
     await commit_to(repository, {"large": os.urandom(2_000_000)})
-    far = URL(git_server.url)
-
-    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(far.host, far.port)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(copy(reader, far_writer))
-            with suppress(ConnectionError):
-                while chunk := await far_reader.read(4096):
-                    writer.write(chunk)
-                    await writer.drain()
-                    await asyncio.sleep(0.02)
-            writer.close()
-
     loop = asyncio.get_running_loop()
-    async with _talking(trickle) as url, _ticking() as late:
+    async with _slowly(git_server.url) as url, _ticking() as late:
         async with Mirrors(tmp_path / "mirrors", timeout_s=1) as mirrors:
             began = loop.time()
             with pytest.raises(TransientError, match="not done within 1 s"):
                 await mirrors.fetch(Remote(url=f"{url}/acme/site.git"), MAIN)
         assert loop.time() - began < 3
         assert late() < 0.25
+
+
+@pytest.mark.timeout(20)
+async def test_a_fetch_that_nobody_waits_for_makes_nobody_wait(
+    mirrors: Mirrors, repository: Repository, git_server: GitServer
+) -> None:
+    """To its end it would take ten seconds."""
+    commit = await commit_to(repository, {"large": os.urandom(2_000_000)})
+    loop = asyncio.get_running_loop()
+    async with _slowly(git_server.url) as url:
+        remote = Remote(url=f"{url}/acme/site.git")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await mirrors.fetch(remote, MAIN)
+        began = loop.time()
+        assert await mirrors.tip(remote, MAIN) == commit
+        assert loop.time() - began < 3
 
 
 async def test_cancelling_a_fetch_frees_the_mirror(
