@@ -244,6 +244,7 @@ async def world(
         await made.gateway.start("listening")
         stack.push_async_callback(made.agent.stop)
         await made.agent.start("hearing the gateway")
+        await made.shows("index.html", "hello 0\n")
         yield made
 
 
