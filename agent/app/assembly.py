@@ -82,6 +82,7 @@ class Assembly:
             keys=keys,
             take=self._take,
             resync=self._resync,
+            connected=self._reporter.reachable,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -40,6 +40,7 @@ class Listener:
         keys: gives the pinned keys as of now.
         take: gets every event, in order, and must not wait; when it returns the event is recorded.
         resync: is called when something may have been missed, with the reason.
+        connected: is called when the gateway is heard again.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Listener:
         keys: Callable[[], Mapping[str, PinnedKey]],
         take: Callable[[Message, datetime], None],
         resync: Callable[[str], None],
+        connected: Callable[[], None],
     ) -> None:
         self._queue = queue
         self._state = state
@@ -58,6 +60,7 @@ class Listener:
         self._keys = keys
         self._take = take
         self._resync = resync
+        self._connected = connected
         self._cursor: Cursor | None = None
         self._saved: Cursor | None = None
         self._connected_before = False
@@ -93,6 +96,7 @@ class Listener:
 
     def _on_connected(self) -> None:
         _log.info("hearing the gateway", cursor=str(self._cursor) if self._cursor else None)
+        self._connected()
         now = utc_now()
         due = self._resynced is None or now - self._resynced >= _RESYNC_EVERY
         if self._connected_before and due:

@@ -46,7 +46,7 @@ class Identity:
 
 
 class Reporter:
-    """Sends reports and heartbeats. `say` and `changed` never wait.
+    """Sends reports and heartbeats. `say`, `changed` and `reachable` never wait.
 
     Args:
         queue: where to.
@@ -62,6 +62,7 @@ class Reporter:
         self._pulse = Pulse()
         self._seq = 0
         self._wake = asyncio.Event()
+        self._reachable = asyncio.Event()
         self.last_event: MessageId | None = None
 
     def say(self, draft: Callable[[int, int], Report]) -> None:
@@ -74,19 +75,31 @@ class Reporter:
         self._pulse = self._pulse.owe()
         self._wake.set()
 
+    def reachable(self) -> None:
+        """The gateway was just heard: what waits for it need not wait longer."""
+        self._reachable.set()
+
     async def run(self) -> None:
         """Send what there is to send, until cancelled."""
         pause_s = _FIRST_RETRY_S
         while True:
             self._wake.clear()
+            self._reachable.clear()
             try:
                 if not await self._send_next():
                     await self._pause(utc_now())
                 pause_s = _FIRST_RETRY_S
             except QueueError as error:
                 _log.warning("reports wait for the gateway", error=str(error), waiting=len(self._outbox))
-                await asyncio.sleep(random.uniform(0, pause_s))
-                pause_s = min(pause_s * 2, _LAST_RETRY_S)
+                again = await self._is_reachable_within(random.uniform(0, pause_s))
+                pause_s = _FIRST_RETRY_S if again else min(pause_s * 2, _LAST_RETRY_S)
+
+    async def _is_reachable_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._reachable.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     async def flush(self) -> None:
         """Send the reports that wait, each once; for the way out."""
