@@ -1,0 +1,186 @@
+"""P1 against SIGKILL: whenever the gateway is killed, what it answered 2xx reaches the agent.
+
+Senders keep sending all the time, whatever is up; each delivery is one of its own, so that none may be folded into
+another. The gateway is killed at random moments, while it serves and while it starts. That power loss costs nothing
+either is shown where the journal is tested: a killed process leaves its writes to the kernel.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+import aiohttp
+import pytest
+import yaml
+
+from agent.adapters.state import StateFolder
+from agent.adapters.stream import StreamQueue
+from agent.app.config import load_config
+from agent.app.files import AgentFiles
+from agent.app.listener import Listener
+from bellpull.cli.demo.repository import Push
+from bellpull.cli.demo.world import World, WorldError, world
+from bellpull.contract.message import Message
+from bellpull.runtime.http import client
+
+pytestmark = [pytest.mark.usefixtures("git_programs"), pytest.mark.timeout(1200)]
+
+_SENDERS: Final = 16
+_REPOSITORIES: Final = 5
+_REFS: Final = 3
+_PATIENCE_S: Final = 60.0
+
+
+@dataclass(slots=True)
+class _Load:
+    """Senders that never stop by themselves, and what they were promised."""
+
+    world: World
+    chance: random.Random
+    promised: set[str] = field(default_factory=set)
+    statuses: set[int] = field(default_factory=set)
+    unanswered: int = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as tasks:
+            senders = [tasks.create_task(self._send()) for _ in range(_SENDERS)]
+            yield
+            for sender in senders:
+                sender.cancel()
+
+    async def _send(self) -> None:
+        before = _commit(self.chance)
+        while True:
+            after = _commit(self.chance)
+            push = Push(before=before, after=after, ref=f"refs/heads/b{self.chance.randrange(_REFS)}")
+            try:
+                delivery = await self.world.deliver(push, name=f"load/r{self.chance.randrange(_REPOSITORIES)}")
+            except aiohttp.ClientError:
+                self.unanswered += 1
+                await asyncio.sleep(0.02)
+                continue
+            self.statuses.add(delivery.status)
+            self.promised |= set(delivery.events)
+            before = after
+            await asyncio.sleep(0.002)
+
+
+class _Ears:
+    """The agent's own listener, on the agent's own files and state; what it heard outlives its restarts."""
+
+    def __init__(self, made: World) -> None:
+        self._config = load_config(made.agent.config)
+        self._files = AgentFiles(self._config, made.agent.config)
+        self.heard: set[str] = set()
+        self.again = 0
+        """How often something was heard that had been heard before."""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        async with client(total_s=None, read_s=None) as session:
+            listener = Listener(
+                queue=StreamQueue(session, str(self._config.gateway.url), lambda: self._files.token.value),
+                state=StateFolder(self._config.state),
+                installation=self._config.gateway.installation,
+                keys=lambda: self._files.keys.value,
+                take=self._take,
+                resync=lambda _: None,
+                connected=lambda: None,
+            )
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(listener.run())
+                yield
+                running.cancel()
+
+    def _take(self, message: Message, _: datetime) -> None:
+        self.again += message.id in self.heard
+        self.heard.add(message.id)
+
+
+@pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=pytest.mark.soak)])
+async def test_what_was_answered_2xx_reaches_the_agent_whenever_the_gateway_is_killed(rounds: int) -> None:
+    """Rounds of SIGKILL under load; the agent is started anew every few of them."""
+    seed = random.getrandbits(32)
+    chance = random.Random(seed)
+    async with world(_open_to_all) as made:
+        await made.agent.stop()
+        ears, load = _Ears(made), _Load(made, chance)
+        async with load.running():
+            for _ in range(0, rounds, 5):
+                async with ears.open():
+                    for _ in range(5):
+                        await _kill_sometime(made, chance)
+        async with ears.open():
+            await _until_heard(load, ears, seed)
+    assert load.statuses <= {202, 503}
+    assert load.unanswered >= rounds, "the gateway was not killed under load"
+    assert len(load.promised) > rounds * 5
+    print(  # noqa: T201 - what a soak is for
+        f"\n{rounds} kills: {len(load.promised)} deliveries answered 202, all heard ({ears.again} again), "
+        f"{load.unanswered} unanswered"
+    )
+
+
+async def test_the_whole_agent_makes_what_was_promised_before_the_gateway_was_killed() -> None:
+    """Under the same load, real pushes: each that was answered 202 ends in a word, and the last one is live."""
+    seed = random.getrandbits(32)
+    chance = random.Random(seed)
+    async with world(_open_to_all) as made:
+        load = _Load(made, chance)
+        promised = []
+        async with load.running():
+            for number in range(3):
+                push = await made.push({"index.html": f"round {number}\n"}, f"Round {number}")
+                assert (await made.deliver(push)).status == 202, f"seed {seed}"
+                promised.append(push.after)
+                await _kill_sometime(made, chance, most_s=0.05)
+        await made.shows("index.html", "round 2\n")
+        for commit in promised:
+            word = (await made.answer(commit))["syncs"][0]["word"]
+            assert word in ("applied", "unchanged", "superseded"), f"seed {seed}"
+
+
+async def _kill_sometime(made: World, chance: random.Random, most_s: float = 0.4) -> None:
+    """Kill the gateway within `most_s` of serving, and once in four times again while it starts."""
+    await asyncio.sleep(chance.uniform(0, most_s))
+    await made.gateway.kill()
+    if chance.random() < 0.25:
+        try:
+            async with asyncio.timeout(chance.uniform(0.1, 0.7)):
+                await made.gateway.start("listening")
+        except TimeoutError:
+            await made.gateway.kill()
+            await made.gateway.start("listening")
+    else:
+        await made.gateway.start("listening")
+
+
+async def _until_heard(load: _Load, ears: _Ears, seed: int) -> None:
+    end = monotonic() + _PATIENCE_S
+    while missing := load.promised - ears.heard:
+        if monotonic() > end:
+            raise WorldError(
+                f"seed {seed}: {len(missing)} of {len(load.promised)} deliveries that were answered 202 "
+                f"were never heard, such as {min(missing)}"
+            )
+        await asyncio.sleep(0.05)
+
+
+def _open_to_all(folder: Path, _: str) -> None:
+    """Let every repository of the host in and out."""
+    config, record = folder / "gateway.yaml", folder / "agents" / "web-1.yaml"
+    settings, enrolment = yaml.safe_load(config.read_text()), yaml.safe_load(record.read_text())
+    settings["sources"][0]["repositories"] = enrolment["repositories"] = ["127.0.0.1/*/*"]
+    config.write_text(yaml.safe_dump(settings))
+    record.write_text(yaml.safe_dump(enrolment))
+
+
+def _commit(chance: random.Random) -> str:
+    return f"{chance.getrandbits(160):040x}"
