@@ -60,10 +60,20 @@ def test_the_demo_says_what_it_needs(script: str | None, says: str, tmp_path: Pa
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("whole_group", [False, True], ids=["the demo alone", "as Ctrl-C in a terminal"])
-@pytest.mark.parametrize("until", ["clone/.git", "gateway.log", "web-1/site"])
-def test_an_interrupted_demo_leaves_nothing(until: str, whole_group: bool, tmp_path: Path) -> None:
-    """SIGINT while it sets up, starts or runs ends the demo with 130, its processes, and its folder."""
+@pytest.mark.parametrize(
+    ("until", "number", "whole_group"),
+    [
+        ("clone/.git", signal.SIGINT, False),
+        ("gateway.log", signal.SIGINT, True),
+        ("web-1/site", signal.SIGINT, True),
+        ("web-1/site", signal.SIGTERM, False),
+    ],
+    ids=["while it sets up", "Ctrl-C while it starts", "Ctrl-C while it runs", "ended by a build"],
+)
+def test_an_interrupted_demo_leaves_nothing(
+    until: str, number: signal.Signals, whole_group: bool, tmp_path: Path
+) -> None:
+    """SIGINT or SIGTERM, whenever it comes, ends the demo with 130, its processes, and its folder."""
     demo = subprocess.Popen(
         [sys.executable, "-m", "bellpull", "demo"],
         env=os.environ | {"TMPDIR": str(tmp_path)},
@@ -74,7 +84,7 @@ def test_an_interrupted_demo_leaves_nothing(until: str, whole_group: bool, tmp_p
     )
     with demo:
         _await(tmp_path, f"*/{until}")
-        (os.killpg if whole_group else os.kill)(demo.pid, signal.SIGINT)
+        (os.killpg if whole_group else os.kill)(demo.pid, number)
         said, _ = demo.communicate(timeout=30)
     assert demo.returncode == 130
     assert b"Traceback" not in said

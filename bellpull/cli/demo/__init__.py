@@ -1,9 +1,11 @@
 """`bellpull demo`: the main job and what can go wrong with it, on loopback, in half a minute."""
 
 import asyncio
+import signal
 import sys
+from collections.abc import Coroutine
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -13,9 +15,11 @@ from bellpull.cli.demo.world import World, WorldError, world
 
 __all__ = ["run"]
 
+_INTERRUPTED: Final = 130
+
 
 def run(*, stay: bool, ci: bool, as_json: bool) -> int:
-    """Run all steps, showing each as it happens; return 0 if every promise was kept, else 1.
+    """Run all steps, showing each as it happens; return 0 if every promise was kept, 1 if not, 130 if interrupted.
 
     Args:
         stay: keep everything up afterwards, until interrupted.
@@ -23,10 +27,21 @@ def run(*, stay: bool, ci: bool, as_json: bool) -> int:
         as_json: print one object instead of lines.
     """
     try:
-        return asyncio.run(_run(stay=stay and not ci, as_json=as_json))
+        return asyncio.run(_interruptible(_run(stay=stay and not ci, as_json=as_json)))
+    except asyncio.CancelledError:
+        return _INTERRUPTED
     except (WorldError, GitServerError) as error:
         print(f"the demo could not be set up: {error}", file=sys.stderr)
         return 1
+
+
+async def _interruptible(running: Coroutine[Any, Any, int]) -> int:
+    """End it on SIGINT and SIGTERM alike, taking down what it started; a build that gives up sends the second."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - this is a coroutine
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await running
 
 
 async def _run(*, stay: bool, as_json: bool) -> int:
