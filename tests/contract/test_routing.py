@@ -35,6 +35,8 @@ def _folded(names: _Names) -> tuple[str, ...]:
 @example(("h", "a", RefKind.BRANCH, "x.y"), ("h", "a", RefKind.BRANCH, "x%2ey"))
 @example(("h.a", "b", RefKind.BRANCH, "c"), ("h", "a.b", RefKind.BRANCH, "c"))
 @example(("h", "A", RefKind.BRANCH, "Main"), ("h", "a", RefKind.BRANCH, "main"))
+@example(("h", "a", RefKind.BRANCH, "stra\u00dfe"), ("h", "a", RefKind.BRANCH, "STRASSE"))
+@example(("h", "a", RefKind.BRANCH, "a" * 91), ("h", "a", RefKind.BRANCH, "a" * 69 + "!9b9fe7f0a48c2b9aeb70"))
 def test_two_names_share_a_key_exactly_when_they_differ_in_case_only(one: _Names, other: _Names) -> None:
     assert (_key(one) == _key(other)) == (_folded(one) == _folded(other))
 
