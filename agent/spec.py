@@ -155,7 +155,9 @@ class Metadata(_Part):
     """What the Sync is called."""
 
     name: Label
+    """Unique within the namespace."""
     namespace: Label = "default"
+    """Only a part of the name on a server."""
 
 
 class SecretReference(_Part):
@@ -171,7 +173,9 @@ class Source(_Part):
     url: Annotated[str, AfterValidator(_repository_url)]
     """Where to fetch from, by HTTPS."""
     branch: Annotated[str, AfterValidator(_ref_name)] | None = None
+    """The branch to follow; this or `tag`."""
     tag: Annotated[str, AfterValidator(_ref_name)] | None = None
+    """The tag to follow, also when it is moved; this or `branch`."""
     path: Annotated[str, AfterValidator(_tree_path)] = ""
     """The folder to read, such as `./public`; all of the tree by default."""
     secret_ref: SecretReference | None = None

@@ -51,8 +51,9 @@ class SourceSettings(Settings):
     """One webhook: its URL is `/hooks/NAME` on the `hooks` listener."""
 
     name: Annotated[Name, kind(Name)]
+    """What its URL ends in, and what events say they came by."""
     provider: Annotated[str, AfterValidator(_provider)]
-    """Who sends it; the reference has the list."""
+    """Who sends it: `github`."""
     secrets: Annotated[tuple[SecretRef, ...], Field(min_length=1)]
     """What deliveries are signed with; several while a secret is being rotated."""
     repositories: Patterns

@@ -26,12 +26,14 @@ class TokenHash(Settings):
     """The agent's token, as a hash: it is 256 random bits, which need no slow one (R17)."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the whole token, in hexadecimal."""
 
 
 class Enrolment(Settings):
     """One agent's record."""
 
     agent: Annotated[Name, kind(Name)]
+    """The agent's name, which its token and its reports have to bear."""
     environments: Annotated[tuple[Annotated[Name, kind(Name)], ...], Field(min_length=1)]
     """Where it may say it is."""
     repositories: Patterns
