@@ -117,7 +117,8 @@ class DirectoryTarget:
                     _log.warning("no file system events", target=str(self._path), reason=deaf, look_every_s=_BLIND_S)
                 yield
                 try:
-                    await asyncio.wait_for(bell.wait(), _BLIND_S if deaf else None)
+                    async with asyncio.timeout(_BLIND_S if deaf else None):
+                        await bell.wait()
                     await asyncio.sleep(_DEBOUNCE_S)
                 except TimeoutError:
                     pass

@@ -100,7 +100,8 @@ class Assembly:
                     task.cancel()
         finally:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._reporter.flush(), _FLUSH_S)
+                async with asyncio.timeout(_FLUSH_S):
+                    await self._reporter.flush()
             for place in self._places.values():
                 await place.target.close()
 

@@ -96,7 +96,8 @@ class Reporter:
 
     async def _is_reachable_within(self, seconds: float) -> bool:
         try:
-            await asyncio.wait_for(self._reachable.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for may lose a cancellation
+                await self._reachable.wait()
         except TimeoutError:
             return False
         return True
@@ -136,7 +137,8 @@ class Reporter:
     async def _pause(self, now: datetime) -> None:
         wait_s = (self._pulse.next_due(now) - now).total_seconds()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(wait_s, 0.01))
+            async with asyncio.timeout(max(wait_s, 0.01)):
+                await self._wake.wait()
 
     async def _send(self, message: Message) -> None:
         body = encode(message)

@@ -57,7 +57,8 @@ class Worker:
         due = self._inbox.next_due()
         wait_s = _LONGEST_PAUSE_S if due is None else (due - utc_now()).total_seconds()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), min(max(wait_s, 0), _LONGEST_PAUSE_S))
+            async with asyncio.timeout(min(max(wait_s, 0), _LONGEST_PAUSE_S)):  # wait_for may lose a cancellation
+                await self._wake.wait()
 
     async def _one(self, run: Run) -> None:
         try:

@@ -76,7 +76,8 @@ class Program:
                 self.process.send_signal(signal.SIGCONT)
                 self.process.terminate()
             try:
-                await asyncio.wait_for(self.process.wait(), _STOP_S)
+                async with asyncio.timeout(_STOP_S):
+                    await self.process.wait()
             except TimeoutError:
                 await self.kill()
 

@@ -1,0 +1,36 @@
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import pytest
+
+from agent.app.reconcile import End, Postponed
+from agent.app.worker import Worker
+from agent.core.inbox import Inbox, Pace, Run
+from bellpull.contract.report import TriggerKind
+from bellpull.contract.text import SyncName
+from bellpull.runtime.clock import utc_now
+
+_KEY: Final = SyncName("default/site")
+
+
+@pytest.mark.parametrize("ticks", range(8))
+async def test_a_worker_ends_when_it_is_told_to_whatever_comes_at_that_moment(ticks: int) -> None:
+    """An offer and the end may come in the same moment, any number of turns of the loop apart."""
+    inbox = Inbox()
+    inbox.watch(_KEY, Pace(interval=timedelta(hours=1), retry=timedelta(minutes=1)), utc_now(), 0.5)
+    worker = Worker(inbox, _done)
+    task = asyncio.get_running_loop().create_task(worker.run())
+    await asyncio.sleep(0.01)
+    worker.offer(SyncName("default/other"), TriggerKind.DRIFT)
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, pending = await asyncio.wait({task}, timeout=1)
+    task.cancel()
+    await asyncio.wait({task})
+    assert (len(done), len(pending)) == (1, 0), "the end was lost"
+
+
+async def _done(_: Run) -> End | Postponed:
+    return End.DONE
