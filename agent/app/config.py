@@ -1,19 +1,17 @@
 """The agent's configuration file."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import HttpUrl
 
-from agent.spec import Sync, load_syncs
 from bellpull.contract.text import Name
-from bellpull.runtime.config import ConfigError, Problem, SecretRef, Settings, kind, load, load_documents
+from bellpull.runtime.config import SecretRef, Settings, kind, load
 
-__all__ = ["AgentConfig", "GatewaySettings", "GitSettings", "load_config", "load_sync_files"]
+__all__ = ["AgentConfig", "GatewaySettings", "GitSettings", "load_config"]
 
 
 NameField = Annotated[Name, kind(Name)]
-_SUFFIXES: Final = frozenset({".yaml", ".yml"})
 
 
 class GatewaySettings(Settings):
@@ -79,15 +77,3 @@ def load_config(path: Path) -> AgentConfig:
             "git": GitSettings(ca=absolute(config.git.ca)),
         }
     )
-
-
-def load_sync_files(path: Path) -> tuple[Sync, ...]:
-    """Read the Syncs of a file or of all `*.yaml` files of a folder, in the order of their names.
-
-    Raises:
-        ConfigError: everything that is wrong with them, each with file, document and field.
-    """
-    files = sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES) if path.is_dir() else [path]
-    if not files:
-        raise ConfigError(path, (Problem(path="", problem="has no *.yaml file"),))
-    return load_syncs({file: load_documents(file) for file in files})

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from agent.app.config import AgentConfig, load_sync_files
+from agent.app.config import AgentConfig
+from agent.app.sync_files import load_sync_files
 from agent.spec import Sync
 from bellpull.contract.seal import PinnedKey
 from bellpull.runtime.config import Problems, SecretRef, read_secret

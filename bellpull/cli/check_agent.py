@@ -10,7 +10,8 @@ import aiohttp
 from aiohttp import hdrs
 
 from agent.adapters.git import Mirrors
-from agent.app.config import AgentConfig, load_config, load_sync_files
+from agent.app.config import AgentConfig, load_config
+from agent.app.sync_files import load_sync_files
 from agent.spec import Sync
 from bellpull.cli.check_git import of_source
 from bellpull.cli.finding import Finding, bad, good, of_config, of_folder, of_secret

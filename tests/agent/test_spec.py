@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
+from agent.app.sync_files import load_syncs
 from agent.core.inbox import Pace
-from agent.spec import Sync, duration, load_syncs
+from agent.spec import Sync, duration
 from bellpull.contract.repository import Ref, RefKind
 from bellpull.contract.text import RefName
 from bellpull.runtime.config import ConfigError, load_documents

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.app.config import load_config, load_sync_files
+from agent.app.config import load_config
+from agent.app.sync_files import load_sync_files
 from bellpull.runtime.jose import load_pinned, load_private
 from gateway.app.enrolment import load_enrolments
 from tests.cli.command import Ended, bellpull
