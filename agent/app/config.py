@@ -62,7 +62,7 @@ def load_config(path: Path) -> AgentConfig:
         ConfigError: everything that is wrong with it.
     """
     config = load(AgentConfig, path)
-    folder = path.resolve().parent
+    folder = path.absolute().parent
 
     def absolute(relative: Path | None) -> Path | None:
         return None if relative is None else folder / relative

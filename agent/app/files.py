@@ -31,7 +31,7 @@ class AgentFiles:
 
     def __init__(self, config: AgentConfig, path: Path) -> None:
         self.watcher = Watcher()
-        self._folder = path.resolve().parent
+        self._folder = path.absolute().parent
         problems = Problems(path)
         gateway = config.gateway
         for where, ref, read in (

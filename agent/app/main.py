@@ -61,27 +61,22 @@ async def _run(config: AgentConfig, files: AgentFiles, stop: asyncio.Event) -> N
                 secrets=config.secrets,
             )
 
+        changed = asyncio.Event()
+        files.syncs.on_change(changed.set)
         async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(files.watcher.run())
+            following = [tasks.create_task(files.watcher.run()), tasks.create_task(_pass_on(stop, changed))]
             while not stop.is_set():
-                await _run_once(await asyncio.to_thread(assemble), files, stop)
-            watching.cancel()
+                changed.clear()
+                assembly = await asyncio.to_thread(assemble)
+                await assembly.run(changed)
+            for task in following:
+                task.cancel()
     _log.info("stopped")
 
 
-async def _run_once(assembly: Assembly, files: AgentFiles, stop: asyncio.Event) -> None:
-    """Run until asked to stop, or until the Sync files say something else."""
-    ended = asyncio.Event()
-    files.syncs.on_change(ended.set)
-    async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(_pass_on(stop, ended))
-        await assembly.run(ended)
-        waiting.cancel()
-
-
-async def _pass_on(stop: asyncio.Event, ended: asyncio.Event) -> None:
+async def _pass_on(stop: asyncio.Event, changed: asyncio.Event) -> None:
     await stop.wait()
-    ended.set()
+    changed.set()
 
 
 def _identity(config: AgentConfig, files: AgentFiles, state: StateFolder) -> Identity:

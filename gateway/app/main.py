@@ -5,10 +5,10 @@ Order of the stop (R11): not ready, listeners close, requests in flight end, str
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bellpull.contract.seal import Signer
 from bellpull.contract.text import Name
@@ -42,6 +42,7 @@ DISK_FAILED: Final = 74
 _COMMIT_S: Final = 2.0
 """What a delivery may wait for the disk; one whose body has begun to come is finished before the gateway ends."""
 
+_T = TypeVar("_T")
 _log = logs.logger("gateway")
 
 
@@ -53,9 +54,8 @@ def main(config_path: Path) -> int:
     """
     logs.configure("gateway")
     config = load_config(config_path)
-    folder = config_path.resolve().parent
     watched = _Watched(config, config_path)
-    data = folder / config.data
+    data = config_path.parent / config.data
     return service.run(lambda stop: _run(config, data, watched, stop))
 
 
@@ -65,17 +65,18 @@ class _Watched:
     def __init__(self, config: GatewayConfig, path: Path) -> None:
         self.watcher = Watcher()
         self._config = config
-        self._path = path.resolve()
+        self._path = path
         problems = Problems(path)
-        for index, source in enumerate(config.sources):
-            for number, ref in enumerate(source.secrets):
-                self._look(problems, f"sources[{index}].secrets[{number}]", ref)
-        self._look(problems, "seal.key", config.seal.key)
+        self._read_sources(problems)
+        self._read_signer(problems)
         problems.check()
-        folder = self._path.parent
+        folder = path.parent
         references = [ref for source in config.sources for ref in source.secrets]
-        self._sources = self.watcher.watch("webhook secrets", _files(references, folder), self._read_sources)
-        self._signer = self.watcher.watch("sealing key", _files([config.seal.key], folder), self._read_signer)
+        for ref in (*references, config.seal.key):
+            if warning := exposed(ref, folder):
+                _log.warning("a secret is exposed", problem=warning)
+        self._sources = self._follow("webhook secrets", references, self._read_sources)
+        self._signer = self._follow("sealing key", [config.seal.key], self._read_signer)
         self._enrolments: Watched[Enrolments] = self.watcher.watch(
             "enrolment records", [folder / config.agents], lambda: _read_enrolments(folder / config.agents)
         )
@@ -92,44 +93,44 @@ class _Watched:
         """Return the enrolment records."""
         return self._enrolments.value
 
-    def _look(self, problems: Problems, where: str, ref: SecretRef) -> None:
-        problems.secret(where, ref)
-        if warning := exposed(ref, self._path.parent):
-            _log.warning("a secret is exposed", problem=warning)
+    def _follow(self, name: str, references: list[SecretRef], read: Callable[[Problems], _T | None]) -> Watched[_T]:
+        def checked() -> _T:
+            problems = Problems(self._path)
+            value = read(problems)
+            problems.check()
+            if value is None:
+                raise AssertionError("unreachable: what cannot be read is a problem")
+            return value
 
-    def _secret(self, problems: Problems, where: str, ref: SecretRef) -> tuple[Secret, ...]:
-        secret = problems.secret(where, ref)
-        return () if secret is None else (secret,)
+        paths = [self._path.parent / ref.file for ref in references if ref.file is not None]
+        return self.watcher.watch(name, paths, checked)
 
-    def _read_sources(self) -> Mapping[str, Source]:
-        problems = Problems(self._path)
-        sources: dict[str, Source] = {}
-        for index, source in enumerate(self._config.sources):
-            secrets = [
-                secret
-                for number, ref in enumerate(source.secrets)
-                for secret in self._secret(problems, f"sources[{index}].secrets[{number}]", ref)
-            ]
-            sources[source.name] = Source(
+    def _read_sources(self, problems: Problems) -> Mapping[str, Source]:
+        return {
+            source.name: Source(
                 installation=self._config.installation,
                 name=source.name,
                 provider=Name(source.provider),
-                secrets=tuple(secrets),
+                secrets=tuple(_secrets(problems, f"sources[{index}].secrets", source.secrets)),
                 repositories=source.repositories,
             )
-        problems.check()
-        return sources
+            for index, source in enumerate(self._config.sources)
+        }
 
-    def _read_signer(self) -> Signer:
-        problems = Problems(self._path)
+    def _read_signer(self, problems: Problems) -> Signer | None:
         secret = problems.secret("seal.key", self._config.seal.key)
+        try:
+            return None if secret is None else load_private(secret.reveal())
+        except ValueError as error:
+            problems.add("seal.key", str(error))
+            return None
+
+
+def _secrets(problems: Problems, where: str, references: Sequence[SecretRef]) -> Iterator[Secret]:
+    for number, ref in enumerate(references):
+        secret = problems.secret(f"{where}[{number}]", ref)
         if secret is not None:
-            try:
-                return load_private(secret.reveal())
-            except ValueError as error:
-                problems.add("seal.key", str(error))
-        problems.check()
-        raise AssertionError("unreachable: a key that cannot be read is a problem")
+            yield secret
 
 
 def _read_enrolments(folder: Path) -> Enrolments:
@@ -137,10 +138,6 @@ def _read_enrolments(folder: Path) -> Enrolments:
     for problem in enrolments.problems:
         _log.error("an enrolment record is wrong, its agent is not let in", folder=str(folder), problem=str(problem))
     return enrolments
-
-
-def _files(references: list[SecretRef], folder: Path) -> list[Path]:
-    return [folder / ref.file for ref in references if ref.file is not None]
 
 
 async def _run(config: GatewayConfig, data: Path, watched: _Watched, stop: asyncio.Event) -> None:
