@@ -49,5 +49,6 @@ async def test_what_waits_for_the_gateway_goes_as_soon_as_it_is_heard_again(monk
         await asyncio.sleep(0.05)
         assert not queue.came.is_set(), "the pause is not long enough to show anything"
         reporter.reachable()
-        await asyncio.wait_for(queue.came.wait(), 10)
+        async with asyncio.timeout(10):
+            await queue.came.wait()
         running.cancel()

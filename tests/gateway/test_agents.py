@@ -109,7 +109,8 @@ class Stream:
     async def next(self) -> Frame | None:
         """Return the next frame; None at the end of the stream."""
         while not self._frames:
-            chunk = await asyncio.wait_for(self.response.content.readany(), 20)
+            async with asyncio.timeout(20):
+                chunk = await self.response.content.readany()
             if not chunk:
                 return None
             self._frames += self._reader.feed(chunk)
