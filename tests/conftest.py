@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import parts
+from tests import parts, soak
 from tests.parts.git import git_programs, git_server, repository
 
 __all__ = ["git_programs", "git_server", "repository"]
@@ -20,8 +20,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List the parts whose tests were skipped, and how to get them."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show what a soak found, and list the parts whose tests were skipped, and how to get them."""
+    if "soak" in config.getoption("markexpr") and (lines := soak.table()):
+        terminalreporter.section("soak")
+        terminalreporter.write_line("\n".join(lines))
     if parts.missing:
         terminalreporter.section("tests were skipped for want of these parts", red=parts.is_ci(), yellow=True)
         for absent in sorted(parts.missing, key=lambda absent: absent.part):

@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from agent.adapters.directory import DirectoryTarget
+from tests import soak
 from tests.agent.trees import COMMIT, MemoryTree
 
 _FILES: Final = 12
@@ -87,7 +88,7 @@ _ENDLESS: Final = textwrap.dedent("""
 
 async def kill_at_random_points(site: Path, rounds: int) -> None:
     """After each kill the link leads to one whole tree; the next run goes on and leaves nothing behind."""
-    chance = random.Random(rounds)
+    chance, begun = random.Random(rounds), time.monotonic()
     number = 0
     for _ in range(rounds):
         command = [sys.executable, "-c", _ENDLESS, str(site), str(number + 1)]
@@ -106,6 +107,8 @@ async def kill_at_random_points(site: Path, rounds: int) -> None:
         left = {path.name for path in (home / "releases").iterdir()}
         assert left == {path.name for path in (home / "records").iterdir()}
         assert len(left) <= 2
+    took_s = round(time.monotonic() - begun)
+    soak.record("agent killed while it writes", rounds=rounds, written=number, lost=0, seconds=took_s)
 
 
 async def test_a_kill_at_any_point_leaves_a_whole_tree_live(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from bellpull.cli.demo.repository import Push
 from bellpull.cli.demo.world import World, world
 from bellpull.contract.message import Message
 from bellpull.runtime.http import client
+from tests import soak
 from tests.e2e.site import open_to_all
 
 pytestmark = [pytest.mark.usefixtures("git_programs"), pytest.mark.timeout(1200)]
@@ -107,6 +108,7 @@ class _Ears:
 @pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=pytest.mark.soak)])
 async def test_what_was_answered_2xx_reaches_the_agent_whenever_the_gateway_is_killed(rounds: int) -> None:
     """Rounds of SIGKILL under load; the agent is started anew every few of them."""
+    begun = monotonic()
     seed = random.getrandbits(32)
     chance = random.Random(seed)
     async with world(_open_to_all) as made:
@@ -120,16 +122,21 @@ async def test_what_was_answered_2xx_reaches_the_agent_whenever_the_gateway_is_k
         async with ears.open():
             await _until_heard(load, ears)
     lost = load.promised - ears.heard
+    soak.record(
+        "gateway killed under load",
+        rounds=rounds,
+        answered=len(load.promised),
+        lost=len(lost),
+        again=ears.again,
+        unanswered=load.unanswered,
+        seconds=round(monotonic() - begun),
+    )
     assert not lost, (
         f"seed {seed}: {len(lost)} of {len(load.promised)} answered 202 were never heard: {min(lost)} ..."
     )
     assert load.statuses <= {202, 503}
     assert load.unanswered >= rounds, "the gateway was not killed under load"
     assert len(load.promised) > rounds * 5
-    print(  # noqa: T201 - what a soak is for
-        f"\n{rounds} kills: {len(load.promised)} deliveries answered 202, all heard ({ears.again} again), "
-        f"{load.unanswered} unanswered"
-    )
 
 
 async def test_the_whole_agent_makes_what_was_promised_before_the_gateway_was_killed() -> None:
