@@ -26,7 +26,7 @@ from agent.adapters.tree import Look, Stamp, explained, folder, look, names_in, 
 from agent.core.directory import ReleasePlan
 from agent.core.release import Record, RecordError, ReleaseName, compare
 from agent.ports.target import TargetError
-from bellpull.runtime.files import FolderLock, LockedError
+from bellpull.runtime.files import FolderLock, ForeignLockError, LockedError
 from bellpull.runtime.logs import logger
 
 __all__ = ["Home", "Releases"]
@@ -228,14 +228,23 @@ class Releases:
             if not make:
                 raise
             with explained(path):
-                os.mkdir(name, mode, dir_fd=above)
-                descriptor = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
-                os.fchmod(descriptor, mode)
-                os.fsync(above)
+                return self._make(stack, above, path, mode)
         except OSError:
             with explained(path):
                 raise
         stack.callback(os.close, descriptor)
+        return descriptor
+
+    def _make(self, stack: ExitStack, above: int, path: str, mode: int) -> int:
+        """Make a folder; what somebody exchanged it for meanwhile, unless that is as empty, keeps its mode."""
+        name = Path(path).name
+        os.mkdir(name, mode, dir_fd=above)
+        descriptor = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
+        stack.callback(os.close, descriptor)
+        if names_in(descriptor):
+            raise TargetError(path, "was exchanged while it was made: see who else writes there", permanent=False)
+        os.fchmod(descriptor, mode)
+        os.fsync(above)
         return descriptor
 
     def _refuse_shared(self, top: int) -> None:
@@ -255,11 +264,13 @@ class Releases:
             return
         self.release()
         try:
-            self._lock.acquire()
+            self._lock.acquire(top)
         except LockedError as error:
             holder = f"process {error.pid}" if error.pid else "another process"
             problem = f"is owned by {holder}: stop it, or give this Sync a target of its own"
             raise TargetError(str(self.path), problem, permanent=False) from error
+        except ForeignLockError as error:
+            raise TargetError(str(error.path), error.problem, permanent=False) from error
         except OSError:
             with explained(str(self.path)):
                 raise

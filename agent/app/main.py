@@ -18,7 +18,7 @@ from agent.app.files import AgentFiles
 from agent.app.reporter import Identity
 from bellpull.runtime import logs, service
 from bellpull.runtime.clock import utc_now
-from bellpull.runtime.files import FolderLock, LockedError
+from bellpull.runtime.files import FolderLock, LockError
 from bellpull.runtime.http import client
 
 __all__ = ["main"]
@@ -39,7 +39,7 @@ def main(config_path: Path) -> int:
     try:
         with FolderLock(config.state):
             return service.run(lambda stop: _run(config, files, stop))
-    except LockedError as error:
+    except LockError as error:
         raise service.Fatal(str(error)) from None
 
 

@@ -1,16 +1,21 @@
 """Files that are there whole or not at all, and folders that have one owner."""
 
+import errno
 import fcntl
 import os
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-__all__ = ["FolderLock", "LockedError", "locked", "sync_folder", "write_atomic"]
+__all__ = ["FolderLock", "ForeignLockError", "LockError", "LockedError", "locked", "sync_folder", "write_atomic"]
 
 _LOCK_NAME: Final = "lock"
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_SAFE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""For a name that somebody else may have put there: nothing is followed, and nothing is waited for."""
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -47,7 +52,20 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-class LockedError(OSError):
+class LockError(OSError):
+    """A folder cannot be had."""
+
+
+class ForeignLockError(LockError):
+    """What is in the lock's place is somebody else's, or has another name too: writing there would be theirs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / _LOCK_NAME
+        self.problem = f"has to be a file of user {os.geteuid()} with no other name: see who put it there, remove it"
+        super().__init__(f"{self.path} {self.problem}")
+
+
+class LockedError(LockError):
     """A folder that another process owns."""
 
     def __init__(self, folder: Path, pid: int | None) -> None:
@@ -64,7 +82,7 @@ def locked(folder: Path) -> bool:
         OSError: it cannot be told.
     """
     try:
-        descriptor = os.open(folder / _LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(folder / _LOCK_NAME, os.O_RDONLY | _SAFE)
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:
@@ -83,23 +101,54 @@ class FolderLock:
         self._folder = folder
         self._descriptor: int | None = None
 
-    def acquire(self) -> None:
+    def acquire(self, at: int | None = None) -> None:
         """Take the folder.
+
+        Args:
+            at: a descriptor of the folder where it is open already, so that its name is not asked again.
 
         Raises:
             LockedError: another process has it.
+            ForeignLockError: its lock is not a file of this user's own; it is not written to.
             OSError: the folder is not there or not writable.
         """
-        descriptor = os.open(self._folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        folder = os.open(self._folder, _FOLDER) if at is None else at
+        try:
+            self._descriptor = self._held(folder)
+        finally:
+            if at is None:
+                os.close(folder)
+
+    def _held(self, folder: int) -> int:
+        descriptor = self._opened(folder)
+        try:
+            self._lock(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _opened(self, folder: int) -> int:
+        try:
+            descriptor = os.open(_LOCK_NAME, os.O_RDWR | os.O_CREAT | _SAFE, 0o600, dir_fd=folder)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EISDIR):
+                raise ForeignLockError(self._folder) from None
+            raise
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1:
+            return descriptor
+        os.close(descriptor)
+        raise ForeignLockError(self._folder)
+
+    def _lock(self, descriptor: int) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(descriptor, 20, 0).strip()
-            os.close(descriptor)
             raise LockedError(self._folder, int(holder) if holder.isdigit() else None) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._descriptor = descriptor
 
     def release(self) -> None:
         """Give the folder back; nothing happens if it is not held."""

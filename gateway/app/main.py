@@ -15,7 +15,7 @@ from bellpull.contract.text import Name
 from bellpull.runtime import logs, service
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.config import Problems, SecretRef, exposed
-from bellpull.runtime.files import FolderLock, LockedError
+from bellpull.runtime.files import FolderLock, LockError
 from bellpull.runtime.http import serve
 from bellpull.runtime.jose import load_private
 from bellpull.runtime.metrics import Metrics
@@ -149,7 +149,7 @@ async def _run(config: GatewayConfig, data: Path, watched: _Watched, stop: async
             await _serve(config, data, watched, stop)
         finally:
             lock.release()
-    except LockedError as error:
+    except LockError as error:
         raise service.Fatal(str(error)) from None
     except (JournalError, StateError) as error:
         raise service.Fatal(str(error)) from None

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.directory import DirectoryTarget
+from agent.adapters.releases import Releases
 from agent.core.tree import EntryMode
 from agent.ports.target import Target, TargetError
 from bellpull.contract.report import Counts
@@ -418,6 +419,56 @@ async def test_a_home_that_is_a_link_is_refused(target: DirectoryTarget, site: P
     with pytest.raises(TargetError, match=r"\.site\.bellpull: "):
         await apply(target, small())
     assert list(elsewhere.iterdir()) == []
+
+
+async def test_a_home_that_is_exchanged_after_the_look_costs_no_other_file(
+    target: DirectoryTarget, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may write to the parent puts a folder of theirs there, whose lock leads to a file of the agent's user."""
+    precious, trap = site.with_name("precious"), site.with_name("trap")
+    precious.write_bytes(b"precious")
+    trap.mkdir()
+    (trap / "lock").symlink_to(precious)
+    refuse = Releases._refuse_shared
+
+    def exchange(self: Releases, top: int) -> None:
+        refuse(self, top)
+        home(site).rename(site.with_name("moved"))
+        trap.rename(home(site))
+
+    monkeypatch.setattr(Releases, "_refuse_shared", exchange)
+    await apply(target, small())
+    assert precious.read_bytes() == b"precious"
+    assert (site.with_name("moved") / "lock").read_text() == f"{os.getpid()}\n"
+
+
+async def test_a_lock_that_leads_elsewhere_is_refused_by_name(target: DirectoryTarget, site: Path) -> None:
+    precious = site.with_name("precious")
+    precious.write_bytes(b"precious")
+    home(site).mkdir(mode=0o755)
+    (home(site) / "lock").symlink_to(precious)
+    with pytest.raises(TargetError, match=r"\.site\.bellpull/lock: has to be a file of user"):
+        await apply(target, small())
+    assert precious.read_bytes() == b"precious"
+
+
+async def test_a_folder_that_took_the_place_of_the_new_home_keeps_its_mode(
+    target: DirectoryTarget, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = site.with_name("private")
+    private.mkdir(mode=0o700)
+    (private / "key").write_bytes(b"key")
+    mkdir = os.mkdir
+
+    def exchange(name: str, mode: int, *, dir_fd: int) -> None:
+        mkdir(name, mode, dir_fd=dir_fd)
+        home(site).rename(site.with_name("moved"))
+        private.rename(home(site))
+
+    monkeypatch.setattr(os, "mkdir", exchange)
+    with pytest.raises(TargetError, match="was exchanged while it was made"):
+        await apply(target, small())
+    assert stat.S_IMODE(home(site).stat().st_mode) == 0o700
 
 
 async def test_a_parent_that_is_not_there_is_named(tmp_path: Path) -> None:

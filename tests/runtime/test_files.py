@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bellpull.runtime.files import FolderLock, LockedError, locked, write_atomic
+from bellpull.runtime.files import FolderLock, ForeignLockError, LockedError, locked, write_atomic
 
 HOLD = """
 import sys
@@ -73,3 +74,45 @@ def test_a_folder_that_was_given_back_can_be_taken_again(tmp_path: Path) -> None
     assert not locked(tmp_path)
     with FolderLock(tmp_path):
         pass
+
+
+def _hard_link(lock: Path, other: Path) -> None:
+    lock.hardlink_to(other)
+
+
+def _fifo(lock: Path, _: Path) -> None:
+    os.mkfifo(lock)
+
+
+def _folder(lock: Path, _: Path) -> None:
+    lock.mkdir()
+
+
+@pytest.mark.parametrize("put", [Path.symlink_to, _hard_link, _fifo, _folder])
+def test_a_lock_that_leads_elsewhere_is_refused_and_not_written_to(
+    put: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    precious, folder = tmp_path / "precious", tmp_path / "folder"
+    precious.write_bytes(b"precious")
+    folder.mkdir()
+    put(folder / "lock", precious)
+    with pytest.raises(ForeignLockError, match=r"folder/lock has to be a file of user \d+ with no other name"):
+        FolderLock(folder).acquire()
+    assert precious.read_bytes() == b"precious"
+
+
+def test_a_lock_is_taken_in_the_open_folder_whatever_bears_its_name_by_now(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mine.mkdir()
+    other.mkdir()
+    here = os.open(mine, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        mine.rename(tmp_path / "moved")
+        other.rename(mine)
+        lock = FolderLock(mine)
+        lock.acquire(here)
+    finally:
+        os.close(here)
+    assert (tmp_path / "moved" / "lock").read_text() == f"{os.getpid()}\n"
+    assert list(mine.iterdir()) == []
+    lock.release()
