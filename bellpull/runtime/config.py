@@ -6,12 +6,11 @@ since a value in the wrong place may be a secret. Everything here reads files: c
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,6 +24,7 @@ from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from bellpull.contract.text import text
 from bellpull.runtime.secret import Secret
+from bellpull.runtime.yaml_files import Flaw, YamlError, read_documents
 
 __all__ = [
     "Address",
@@ -260,55 +260,18 @@ def _reason(error: OSError) -> str:
     return (error.strerror or type(error).__name__).lower()
 
 
-class _Loader(yaml.CSafeLoader):
-    """PyYAML's safe loader, which also sees keys that are there twice."""
-
-    def __init__(self, stream: bytes) -> None:
-        super().__init__(stream)
-        self.twice: list[Problem] = []
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        """Build the mapping, noting keys that are there twice."""
-        seen: set[tuple[str, str]] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            if (key.tag, key.value) in seen:
-                where = f"line {key.start_mark.line + 1}"
-                self.twice.append(Problem(path=where, problem=f"the key {key.value!r} is there twice"))
-            seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
-
-
 def _documents(path: Path) -> tuple[list[Any], list[Problem]]:
     try:
-        data = path.read_bytes()
+        documents, flaws = read_documents(path)
     except OSError as error:
         raise ConfigError(path, [Problem(path="", problem=f"cannot be read: {_reason(error)}")]) from None
-    try:
-        loader = _Loader(data)
-        try:
-            return list(_each(loader)), loader.twice
-        finally:
-            loader.dispose()
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(path, [_not_yaml(error)]) from None
+    except YamlError as error:
+        raise ConfigError(path, [_problem_of(error.flaw)]) from None
+    return documents, [_problem_of(flaw) for flaw in flaws]
 
 
-def _each(loader: _Loader) -> Iterator[Any]:
-    while loader.check_data():  # type: ignore[no-untyped-call]  # PyYAML's stubs
-        yield loader.get_data()
-
-
-def _not_yaml(error: Exception) -> Problem:
-    if isinstance(error, yaml.constructor.ConstructorError) and error.problem_mark is not None:
-        where = f"line {error.problem_mark.line + 1}"
-        return Problem(
-            path=where, problem="is a tag or key that is not known here (quote a value that begins with '!')"
-        )
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return Problem(path=f"line {error.problem_mark.line + 1}", problem=f"is not YAML: {error.problem}")
-    return Problem(path="", problem="is not YAML in UTF-8")
+def _problem_of(flaw: Flaw) -> Problem:
+    return Problem(path="" if flaw.line is None else f"line {flaw.line}", problem=flaw.problem)
 
 
 _PLAIN: Final[Mapping[str, str]] = {
