@@ -29,7 +29,9 @@ _LENGTH: Final = b"\r\ncontent-length: "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Answers a second, their times in milliseconds, and statuses other than 202 (0: hung up)."""
+    """Answers in all, a second, their times in milliseconds, and statuses other than 202 (0: hung up)."""
+
+    answered: int
 
     rate: float
     p50_ms: float
@@ -45,6 +47,7 @@ class _Round:
     sender: str
     begin: float
     end: float
+    answered: int = 0
     times: list[float] = field(default_factory=list)
     refused: set[int] = field(default_factory=set)
 
@@ -70,6 +73,7 @@ class _Sender(asyncio.Protocol):
             return
         now = perf_counter()
         self._buffer = b""
+        self._shared.answered += 1
         if not head.startswith(b"HTTP/1.1 202 "):
             self._shared.refused.add(int(head[9:12]))
         if self._shared.begin <= now < self._shared.end:
@@ -104,6 +108,7 @@ async def generate(host: str, port: int, *, warm_up_s: float = _WARM_UP_S, measu
         await loop.create_connection(lambda end=end: _Sender(shared, end), host, port)  # type: ignore[misc]
     await asyncio.gather(*ends)
     return Seen(
+        answered=shared.answered,
         rate=len(shared.times) / measured_s,
         p50_ms=percentile(shared.times, 50) * 1000,
         p99_ms=percentile(shared.times, 99) * 1000,
