@@ -94,7 +94,7 @@ sources[1].secrets[0]: says no place: write {file: PATH} or {env: NAME}, never t
         "sources: !hunter2 x\n",
         "line 1: is a tag or key that is not known here (quote a value that begins with '!')",
     ),
-    "an alias": ("sources: *hunter2\n", "line 1: is not YAML: found undefined alias"),
+    "an alias": ("sources: *hunter2\n", "line 1: aliases are not used here"),
     "a key that is a list": (
         "{[hunter2]: 1}",
         "line 1: is a tag or key that is not known here (quote a value that begins with '!')",
