@@ -10,19 +10,23 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import aiohttp
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from bellpull.runtime.config import Address
+from bellpull.runtime.logs import logger
 
 __all__ = ["IDLE_S", "client", "serve"]
 
 IDLE_S: Final = 75.0
 _MAX_LINE: Final = 8190
 _MAX_HEADERS: Final = 100
+_BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+_log: Final = logger("http")
 
 
 @asynccontextmanager
@@ -50,6 +54,7 @@ async def serve(app: web.Application, address: Address, *, name: str, drain_s: f
         shutdown_timeout=drain_s,
     )
     await runner.setup()
+    _refuse_unreadable_targets(runner, name)
     try:
         site = web.TCPSite(runner, address.host, address.port)
         try:
@@ -94,6 +99,28 @@ class _InFlight:
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._none.wait()
+
+
+def _refuse_unreadable_targets(runner: web.AppRunner, name: str) -> None:
+    """Answer 400 and close where a request's target names a host that is none (`http://xn--/`).
+
+    aiohttp finds out only where it makes the request of what it parsed. Let out there, the error ends the
+    connection's task but not the connection, which nobody would ever answer or close.
+    """
+    server = cast("web.Server", runner.server)  # None only before it is set up
+    make = server.request_factory
+
+    def make_or_refuse(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        try:
+            return make(message, payload, protocol, writer, task)
+        except ValueError:
+            _log.warning("request refused: its target is no URL", listener=name)
+            if protocol.transport is not None:
+                protocol.transport.write(_BAD_REQUEST)
+            protocol.force_close()
+            raise asyncio.CancelledError from None  # ends the connection's task, as if it had been closed before
+
+    server.request_factory = make_or_refuse
 
 
 async def _forget_server(_: web.Request, response: web.StreamResponse) -> None:

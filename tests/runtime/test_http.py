@@ -1,6 +1,7 @@
 """A real server on a free port, and a real client."""
 
 import asyncio
+import gc
 import gzip
 import ssl
 from contextlib import AsyncExitStack
@@ -59,6 +60,53 @@ async def test_headers_beyond_bounds_are_refused(head: bytes) -> None:
         assert (await reader.readline()).split()[1] == b"400"
         writer.close()
         await writer.wait_closed()
+
+
+TARGETS = (
+    b"GET http://xn--/x",
+    b"GET http://xn--a/x",
+    b"POST http://u:p@xn--a:80/",
+    b"CONNECT xn--:1",
+    b"GET http://[::1/",
+    b"GET http://a:b/",
+    b"GET http://\xff/",
+    b"GET *",
+    b"GET xn--",
+    b"GET ?",
+)
+
+
+@pytest.mark.parametrize("start", TARGETS)
+async def test_a_target_that_cannot_be_read_is_refused_and_the_server_goes_on(
+    start: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer may be any that refuses; the connection does not stay."""
+    async with http.serve(_app(), ANY, name="hooks") as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(start + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(2):
+            answer = await reader.read()
+        assert answer.split()[1] == b"400"
+        writer.close()
+        await writer.wait_closed()
+        async with http.client() as session, session.post(f"http://{address}/", data=b"x") as response:
+            assert response.status == 200
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+async def test_a_target_that_cannot_be_read_ends_only_what_follows_it() -> None:
+    """What came before it on its connection is answered, what comes after is not looked at."""
+    good = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n"
+    async with http.serve(_app(), ANY, name="hooks") as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(good + b"a" + b"GET http://xn--/ HTTP/1.1\r\nHost: x\r\n\r\n" + good + b"b")
+        async with asyncio.timeout(2):
+            answers = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert answers.count(b"HTTP/1.1 ") == 2
+    assert answers.index(b"200 OK") < answers.index(b"400 Bad Request")
 
 
 async def test_a_connection_that_never_ends_its_headers_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
