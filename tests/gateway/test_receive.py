@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote_plus
 
 import orjson
 import pytest
@@ -312,8 +313,35 @@ def test_an_authentic_body_that_is_no_push_is_400_and_says_where(body: bytes, re
     assert outcome == Rejected(status=400, reason=reason, told=reason)
 
 
+FORM: Final = b"payload=" + quote_plus(orjson.dumps(payload())).encode()
+
+
+def test_a_form_of_one_payload_is_read() -> None:
+    assert isinstance(receive(signed(FORM, "application/x-www-form-urlencoded"), SOURCE, NOW), Accepted)
+
+
+def test_no_form_is_read_out_of_a_text_in_json() -> None:
+    """The signature covers the body, not the content type: whoever replays it chooses that."""
+    pushed_by_a_stranger = orjson.dumps(payload(head_commit={"message": f"?a=1&{FORM.decode()}&b=2"}))
+    outcome = receive(signed(pushed_by_a_stranger, "application/x-www-form-urlencoded"), SOURCE, NOW)
+    assert isinstance(outcome, Rejected)
+    assert outcome.status == 400
+
+
 @pytest.mark.parametrize(
-    "body", [b"payload=%7B%7D&payload=%7B%7D", b"", b"other=1", b"payload", b"payload=%ff", b"\xff=1"]
+    "body",
+    [
+        b"payload=%7B%7D&payload=%7B%7D",
+        b"",
+        b"other=1",
+        b"payload",
+        b"payload=",
+        b"payload=%ff",
+        b"\xff=1",
+        FORM + b"&other=1",
+        FORM + b"&other=",
+        b"other=1&" + FORM,
+    ],
 )
 def test_a_form_without_exactly_one_payload_is_400(body: bytes) -> None:
     outcome = receive(signed(body, "application/x-www-form-urlencoded"), SOURCE, NOW)
