@@ -12,6 +12,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final, cast
@@ -26,6 +27,7 @@ from bellpull.runtime.clock import utc_now
 from bellpull.runtime.config import Address
 from bellpull.runtime.http import serve
 from bellpull.runtime.metrics import Metrics
+from bellpull.runtime.secret import Secret
 from gateway.adapters.journal import open_journal
 from gateway.app.hooks import Hooks
 from gateway.ports.journal import Journal, Stored
@@ -71,7 +73,7 @@ async def _listening(kind: str, folder: Path) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def _hooks(journal: Journal) -> AsyncIterator[int]:
-    sources = {"github": SOURCE}
+    sources = {"github": replace(SOURCE, secrets=(*SOURCE.secrets, Secret(b"old one")))}
     async with serve(Hooks(lambda: sources, journal, Metrics()).app(), _ANYWHERE, name="hooks") as address:
         yield address.port
 
