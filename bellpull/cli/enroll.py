@@ -36,6 +36,11 @@ secrets: ./secrets                   # for each secretRef a folder with the file
 state: ./state
 """
 
+_CREDENTIALS: Final = re.compile(
+    r"(?:https?|git)://[^/]*@ | ssh://[^/@]*:[^/]*@ | [^/:@]+:[^/]*@", re.IGNORECASE | re.VERBOSE
+)
+"""How a repository begins that has a password or token in it; SSH's user is none."""
+
 _SYNC: Final = """\
 # What this agent makes match what: one document a Sync, more after a line of ---.
 apiVersion: bellpull.dev/v1alpha1
@@ -186,6 +191,13 @@ def _pattern(repository: str) -> str:
     """Return what events are compared with: a URL names the one repository it leads to."""
     from bellpull.contract.repository import Repository
 
+    if _CREDENTIALS.match(repository.strip()):
+        raise FailureError(
+            "--repository has credentials in it, which would be written where others may read them; "
+            "nothing was written",
+            "leave them out; put them in the files username and password of a folder below the agent's secrets, "
+            "and name it as secretRef in syncs.yaml",
+        )
     if "://" not in repository:
         return repository.strip("/").removesuffix(".git").casefold()
     try:

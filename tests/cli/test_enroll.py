@@ -104,6 +104,30 @@ def test_a_repository_becomes_a_pattern_and_the_first_syncs_url(
     assert sync.spec.source.url == url
 
 
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "https://oauth2:hunter2@github.com/acme/site",
+        "https://hunter2@github.com/acme/site",
+        "HTTPS://oauth2:hunter2@github.com/acme/site",
+        " https://oauth2:hunter2@github.com/acme/site",
+        "http://:hunter2@github.com/acme/site",
+        "https://oauth2:hunt@hunter2@github.com/acme/site",
+        "git://hunter2@github.com/acme/site",
+        "ssh://git:hunter2@github.com/acme/site",
+        "oauth2:hunter2@github.com/acme/site",
+    ],
+)
+def test_credentials_in_a_url_are_refused_and_neither_written_nor_repeated(repository: str, gateway: Path) -> None:
+    before = sorted(gateway.rglob("*"))
+    ended = _enroll(gateway, "-r", "github.com/acme/lib", "-r", repository)
+    assert (ended.code, ended.out) == (1, "")
+    assert "credentials" in ended.err
+    assert "secretRef" in ended.err
+    assert "hunter2" not in ended.err
+    assert sorted(gateway.rglob("*")) == before
+
+
 def test_an_agent_that_is_there_stays_as_it_is(gateway: Path) -> None:
     _enroll(gateway, "-r", "github.com/acme/site")
     record = (gateway / "agents/web-1.yaml").read_bytes()
