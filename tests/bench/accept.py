@@ -31,12 +31,13 @@ _SUBJECTS: Final[Mapping[str, str]] = {
 }
 
 _HOW: Final = f"""\
-Signed GitHub pushes of {len(request(0, "x" * 12)) // 100 / 10:g} KB, head included, to eight refs of each of eight
-repositories, no two with one id. {CONNECTIONS} connections of a load generator that is a process of its own send the
-next push when the last was answered. The floor is an aiohttp handler on uvloop that reads the body and answers 202;
-the gateway is `bellpull gateway` as anybody starts it, with two secrets as during a rotation, and answers 202 when
-the push is synced to disk. The rows above it are its own parts with something left out: their differences are what each costs. Each server is started
-afresh for each run; its processor time for each push suffers least from what else the machine does."""
+Signed GitHub pushes of {len(request(0, "x" * 12)) // 100 / 10:g} KB, head included, to eight refs of each of
+eight repositories, no two with one id. {CONNECTIONS} connections of a load generator that is a process of its
+own send the next push when the last was answered. The floor is an aiohttp handler on uvloop that reads the body
+and answers 202; the gateway is `bellpull gateway` as anybody starts it, with two secrets as during a rotation,
+and answers 202 when the push is synced to disk. The rows above it are its own parts with something left out:
+their differences are what each costs. Each server is started afresh for each run; its processor time for each
+push suffers least from what else the machine does."""
 
 
 def measure() -> Section:
