@@ -33,7 +33,7 @@ from agent.adapters.tree import Stamp, explained, names_in
 from agent.core.directory import Problem, ReleasePlan, plan_release, printable
 from agent.core.release import Item, Record, ReleaseName, compare, count, expected, releases_to_remove
 from agent.core.tree import EntryMode
-from agent.ports.git import TreeReader
+from agent.ports.git import TreeReader, TreeTooLargeError
 from agent.ports.target import TargetError
 from bellpull.contract.report import Counts
 from bellpull.contract.text import CommitId
@@ -157,7 +157,7 @@ class DirectoryTarget:
             raise
 
     def _apply(self, commit: CommitId, tree: str, reader: TreeReader, go_on: Callable[[], None]) -> Counts:
-        plan = self._plan(reader)
+        plan = self._plan(reader, go_on)
         record = Record(tree=tree, commit=commit, items=expected(plan))
         with self._releases.owned() as home:
             there = self._occupant(home.parent)
@@ -191,8 +191,15 @@ class DirectoryTarget:
                 home.remove(name)
         self._trusted = (name, stamps)
 
-    def _plan(self, reader: TreeReader) -> ReleasePlan:
-        targets = {entry.path: reader.blob(entry.oid) for entry in reader.entries if entry.mode is EntryMode.LINK}
+    def _plan(self, reader: TreeReader, go_on: Callable[[], None]) -> ReleasePlan:
+        try:
+            links = [entry for entry in reader.entries if entry.mode is EntryMode.LINK]
+        except TreeTooLargeError as error:
+            raise TargetError("", str(error), permanent=True) from None
+        targets = {}
+        for entry in links:
+            go_on()
+            targets[entry.path] = reader.blob(entry.oid)
         room = _MAX_PATH - len(os.fsencode(self._releases.path)) - len("/releases//") - 32
         plan = plan_release(reader.entries, targets, room=room)
         if isinstance(plan, ReleasePlan):

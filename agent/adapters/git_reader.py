@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
 import pygit2
 from pygit2.enums import FileMode
 
+from agent.core.bounds import MAX_NAME_BYTES, Tally, TreeTooLargeError
 from agent.core.tree import EntryMode, TreeEntry
 
 __all__ = ["READ_ERRORS", "Reader", "opened", "tree_at"]
@@ -38,7 +39,7 @@ class Reader:
 
     @cached_property
     def entries(self) -> tuple[TreeEntry, ...]:
-        """Everything below the folder, however deep."""
+        """Everything below the folder, counted and its sizes looked up before anything is kept or read."""
         with self._watched():
             return tuple(_walk(self._repository, self._tree))
 
@@ -75,15 +76,23 @@ def tree_at(repository: pygit2.Repository, commit: str, path: str) -> str | None
 
 
 def _walk(repository: pygit2.Repository, tree: str) -> Iterator[TreeEntry]:
-    todo = [(b"", tree)]
+    tally, odb = Tally(), repository.odb
+    size = cache(lambda oid: odb.read_header(oid)[1])
+    todo = [(b"", pygit2.Oid(hex=tree))]
     while todo:
         above, oid = todo.pop()
+        if size(oid) > MAX_NAME_BYTES:  # before it is read: a tree is little but names
+            raise TreeTooLargeError(f"a folder of the tree lists more than {MAX_NAME_BYTES} bytes")
         for entry in _tree(repository[oid]):
             path = above + (entry.raw_name or b"")
+            tally.entry(path)
             if entry.filemode == FileMode.TREE:
-                todo.append((path + b"/", str(entry.id)))
-            else:
-                yield TreeEntry(path=path, mode=_mode(entry.filemode), oid=str(entry.id))
+                todo.append((path + b"/", entry.id))
+                continue
+            mode = _mode(entry.filemode)
+            if mode is not EntryMode.GITLINK:
+                tally.content(mode, size(entry.id))
+            yield TreeEntry(path=path, mode=mode, oid=str(entry.id))
 
 
 def _tree(found: pygit2.Object) -> pygit2.Tree:

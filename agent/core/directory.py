@@ -10,15 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agent.core.bounds import MAX_DEPTH, MAX_LINK
 from agent.core.tree import EntryMode, TreeEntry
 
-__all__ = ["MAX_LINK", "PlannedFile", "PlannedLink", "Problem", "ReleasePlan", "parents", "plan_release", "printable"]
+__all__ = ["PlannedFile", "PlannedLink", "Problem", "ReleasePlan", "parents", "plan_release", "printable"]
 
-MAX_LINK: Final = 4095
-"""Bytes of a link's target, as Linux has it."""
 _MAX_PART: Final = 255
-_MAX_DEPTH: Final = 200
-"""Folders in folders: deeper ones the kernel holds, but few programs can read or remove them."""
 _MAX_HOPS: Final = 40
 """How many links Linux follows in one path."""
 
@@ -124,8 +121,8 @@ def _refused_path(path: bytes, room: int) -> str | None:
     if b"\0" in path:
         return "holds a NUL byte, which no file system can"
     parts = path.split(b"/")
-    if len(parts) > _MAX_DEPTH:
-        return f"lies {len(parts)} levels deep, and {_MAX_DEPTH} is the most"
+    if len(parts) > MAX_DEPTH:
+        return f"lies {len(parts)} levels deep, and {MAX_DEPTH} is the most"
     for part in parts:
         if part in (b"", b".", b".."):
             return f"has a part {printable(part) if part else 'that is empty'}, which is not a name"

@@ -9,6 +9,7 @@ from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from agent.core.ancestry import Ancestry
+from agent.core.bounds import TreeTooLargeError
 from agent.core.tree import EntryMode, TreeEntry
 from bellpull.contract.repository import Ref
 from bellpull.contract.text import CommitId, TreePath
@@ -25,6 +26,7 @@ __all__ = [
     "TransientError",
     "TreeEntry",
     "TreeReader",
+    "TreeTooLargeError",
     "shown",
 ]
 
@@ -73,7 +75,12 @@ class TreeReader(Protocol):
 
     @property
     def entries(self) -> tuple[TreeEntry, ...]:
-        """Everything below the folder, however deep; folders are implied by the paths."""
+        """Everything below the folder; folders are implied by the paths.
+
+        Raises:
+            TreeTooLargeError: it is beyond a bound (`agent.core.bounds`); nothing of it was read.
+            GitError: it cannot be read.
+        """
         ...
 
     def blob(self, oid: str) -> bytes:

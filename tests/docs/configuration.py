@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from agent.app.config import AgentConfig
+from agent.core.bounds import MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, MAX_NAME_BYTES, MAX_TOTAL_BYTES
 from agent.spec import Sync
 from bellpull.runtime.config import Address, SecretRef
 from gateway.app.config import GatewayConfig
@@ -30,6 +31,10 @@ Files are YAML. An unknown key is an error, and all errors of a file are said at
 A *secret* is never written into a file but named: `{file: PATH}`, relative to the file that names it, or
 `{env: NAME}`. A *duration* has units: `90s`, `5m`, `1h30m`. A *name* is up to 63 of a-z, 0-9, `-` and `.`.
 A *pattern* is `HOST/PATH`, with `*` within a part and `**` across parts.
+"""
+_BOUNDS: Final = f"""\
+A tree larger than this is `rejected` as `TreeTooLarge`: {MAX_ENTRIES} files and folders, {MAX_DEPTH} levels,
+{MAX_NAME_BYTES >> 20} MiB of paths, {MAX_FILE_BYTES >> 20} MiB in one file, {MAX_TOTAL_BYTES >> 30} GiB in all files.
 """
 _FILES: Final[tuple[tuple[str, str, type[BaseModel]], ...]] = (
     ("The gateway", "`gateway.yaml`, made by `bellpull init`.", GatewayConfig),
@@ -55,7 +60,7 @@ _WORDS: Final[Mapping[Any, str]] = {
 
 def page() -> str:
     """Return the page."""
-    return "\n".join([_HEAD, *(_section(*each) for each in _FILES)])
+    return "\n".join([_HEAD, _BOUNDS, *(_section(*each) for each in _FILES)])
 
 
 def _section(title: str, where: str, model: type[BaseModel]) -> str:
