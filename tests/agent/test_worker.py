@@ -34,3 +34,27 @@ async def test_a_worker_ends_when_it_is_told_to_whatever_comes_at_that_moment(ti
 
 async def _done(_: Run) -> End | Postponed:
     return End.DONE
+
+
+async def test_a_run_that_is_out_of_memory_ends_nothing_but_itself() -> None:
+    """The worker goes on with what comes next."""
+    inbox = Inbox()
+    inbox.watch(_KEY, Pace(interval=timedelta(hours=1), retry=timedelta(milliseconds=10)), utc_now(), 0.5)
+    done = asyncio.Event()
+    runs = 0
+
+    async def reconcile(run: Run) -> End | Postponed:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            raise MemoryError
+        done.set()
+        return await _done(run)
+
+    worker = Worker(inbox, reconcile)
+    task = asyncio.get_running_loop().create_task(worker.run())
+    worker.offer(_KEY, TriggerKind.DRIFT)
+    async with asyncio.timeout(5):
+        await done.wait()
+    task.cancel()
+    await asyncio.wait({task})
