@@ -204,3 +204,9 @@ class Heartbeat:
     words: Mapping[Word, int] = field(default_factory=dict)
     last_event: MessageId | None = None
     full: tuple[SyncState, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two states of one Sync."""
+        names = [state.sync for state in self.full or ()]
+        if len(set(names)) != len(names):
+            raise ContractError("full", "has a Sync twice")

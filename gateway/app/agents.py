@@ -11,6 +11,7 @@ Reports are unsealed with the keys of the agent whose token came with them, and 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -48,6 +49,10 @@ _TICK_S: Final = 15.0
 _LOOK_S: Final = 2.0
 """How often rights, and whether the agent is still there, are looked at while nothing happens."""
 _BODY_S: Final = 10.0
+_FRESH: Final = timedelta(minutes=2)
+"""Agents seal when they send: what is older, or of the future, is a replay or a wrong clock (R26)."""
+_EPOCH_AHEAD: Final = timedelta(minutes=10)
+"""A stolen credential can lock its agent out by an epoch for no longer than this."""
 _LARGE: Final = 256 * 1024
 """Bodies beyond this are read into values off the loop."""
 _HEADERS: Final = {
@@ -247,22 +252,29 @@ class _Reports:
         )
         if isinstance(in_scope, OutOfScope):
             raise _Refused(403, in_scope.reason)
+        if in_scope.data.epoch > (utc_now() + _EPOCH_AHEAD).timestamp():
+            raise _Refused(400, "its epoch is in the future: an epoch is the time of a start, in seconds")
         if in_scope.left_out:
             _log.warning("Syncs left out of a heartbeat", agent=record.agent, syncs=in_scope.left_out)
         return _receipt(await self._put(in_scope.data, sealed))
 
     def _unseal(self, request: web.Request, body: bytes, record: Enrolment) -> Sealed:
+        now = utc_now()
         try:
-            return unseal(
+            sealed = unseal(
                 request.headers.get(SEAL_HEADER, ""),
                 body,
                 seal_type=SealType.REPORT,
                 audience=self._parts.installation,
                 keys=record.pinned,
-                now=utc_now(),
+                now=now,
             )
         except SealError as error:
             raise _Refused(403, error.fault.value) from None
+        if abs(now - sealed.issued) > _FRESH:
+            age_s = (now - sealed.issued).total_seconds()
+            raise _Refused(425, f"it was sealed {age_s:.0f} s ago by this gateway's clock: are both clocks right?")
+        return sealed
 
     async def _put(self, data: Report | Heartbeat, sealed: Sealed) -> Heard:
         now = utc_now()

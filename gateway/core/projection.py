@@ -103,8 +103,13 @@ def at_gateway(moment: datetime, *, issued: datetime, received: datetime) -> dat
         moment: by the agent's clock.
         issued: when the message was sealed, by the agent's clock, in whole seconds.
         received: when it came, by the gateway's clock.
+
+    A moment beyond what times can be is taken as `received`.
     """
-    return min(received, received - (issued + _SEAL_TICK - moment))
+    try:
+        return min(received, received - (issued + _SEAL_TICK - moment))
+    except OverflowError:
+        return received
 
 
 def answer_of(report: Report, *, issued: datetime, received: datetime) -> Answer:

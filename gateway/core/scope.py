@@ -60,8 +60,8 @@ def scope(
 def _without_foreign(data: Heartbeat, repositories: Sequence[str]) -> InScope:
     if data.full is None:
         return InScope(data=data)
-    own = {state.sync for state in data.full if matches(repositories, state.watches.repository.key)}
+    own = tuple(state for state in data.full if matches(repositories, state.watches.repository.key))
     return InScope(
-        data=replace(data, full=tuple(state for state in data.full if state.sync in own)),
-        left_out=tuple(state.sync for state in data.full if state.sync not in own),
+        data=replace(data, full=own),
+        left_out=tuple(state.sync for state in data.full if state not in own),
     )

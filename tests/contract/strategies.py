@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.event import RefUpdated
 from bellpull.contract.message import TYPES, Data, Message
-from bellpull.contract.report import Report
+from bellpull.contract.report import Heartbeat, Report
 from bellpull.contract.text import (
     KINDS,
     CommitId,
@@ -115,6 +115,8 @@ def _mended(cls: Any, found: dict[str, Any]) -> Any:
         found["deleted"] = found["after"] is None
     if cls is Report and found["word"] is Word.SUPERSEDED and found.get("superseded_by") is None:
         found["superseded_by"] = "b" * 40
+    if cls is Heartbeat and found.get("full"):
+        found["full"] = tuple({state.sync: state for state in found["full"]}.values())
     return cls(**found)
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -78,14 +79,20 @@ class Gateway:
             yield Stream(response)
 
     async def report(
-        self, data: Data, *, token: str = TOKEN, signer: Ed25519Signer = AGENT_KEY, audience: str = "acme"
+        self,
+        data: Data,
+        *,
+        token: str = TOKEN,
+        signer: Ed25519Signer = AGENT_KEY,
+        audience: str = "acme",
+        age: timedelta = timedelta(),
     ) -> tuple[int, dict[str, object]]:
         body = encode(Message(id=MessageId("m1"), source="//acme/agents/web-1", time=T0, data=data))
         sealed = seal(
             body,
             seal_type=SealType.REPORT,
             audience=audience,
-            now=utc_now(),
+            now=utc_now() - age,
             signer=signer,
         )
         return await self.post(body, {SEAL_HEADER: sealed}, token=token)
@@ -327,6 +334,23 @@ async def test_a_seal_by_any_other_key_is_refused(gateway: Gateway) -> None:
     assert (await gateway.report(report(), audience="other"))[0] == 403
     assert (await gateway.post(b"{}", {}))[0] == 403
     assert await gateway.state.agents() == {}
+
+
+@pytest.mark.parametrize(
+    "age", [seconds(150), seconds(-150), seconds(2 * 365 * 86400)], ids=["late", "early", "years"]
+)
+async def test_a_seal_that_was_not_made_just_now_is_refused(gateway: Gateway, age: timedelta) -> None:
+    """R26: what was said two minutes ago turns nothing green now; the agent may seal the same anew."""
+    status, answer = await gateway.report(heartbeat(1, full=(sync_state(),)), age=age)
+    assert status == 425
+    assert "clocks" in str(answer["error"])
+    assert await gateway.state.agents() == {}
+
+
+async def test_an_epoch_of_the_future_locks_nobody_out(gateway: Gateway) -> None:
+    """One message of a stolen credential must not outlive its rotation."""
+    assert (await gateway.report(heartbeat(1, epoch=2**53 - 1)))[0] == 400
+    assert (await gateway.report(heartbeat(1, epoch=int(utc_now().timestamp()))))[0] == 202
 
 
 async def test_an_earlier_epoch_is_refused_by_name(gateway: Gateway) -> None:

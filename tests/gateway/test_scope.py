@@ -1,5 +1,6 @@
 import pytest
 
+from bellpull.contract.errors import ContractError
 from bellpull.contract.event import Tick
 from bellpull.contract.message import Data
 from bellpull.contract.report import Heartbeat, Report
@@ -41,6 +42,16 @@ def test_foreign_syncs_of_a_heartbeat_are_left_out_and_named() -> None:
     own, foreign = sync_state(), sync_state(path="other/site", sync=SyncName("default/foreign"))
     decision = scope(heartbeat(full=(foreign, own)), agent=WEB, environments=(PRODUCTION,), repositories=PATTERNS)
     assert decision == InScope(data=heartbeat(full=(own,)), left_out=(SyncName("default/foreign"),))
+
+
+def test_a_name_that_is_there_twice_smuggles_nothing_in() -> None:
+    """R26: the state counts, not the name; and no heartbeat has one Sync twice."""
+    own, foreign = sync_state(), sync_state(path="other/site")
+    assert own.sync == foreign.sync
+    decision = scope(heartbeat(full=(foreign,)), agent=WEB, environments=(PRODUCTION,), repositories=PATTERNS)
+    assert decision == InScope(data=heartbeat(full=()), left_out=(own.sync,))
+    with pytest.raises(ContractError, match="twice"):
+        heartbeat(full=(own, foreign))
 
 
 @pytest.mark.parametrize(
