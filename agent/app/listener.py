@@ -90,7 +90,7 @@ class Listener:
                 bounds_s = _REFUSED_RETRY_S
                 _log.warning("the gateway does not let this agent in", error=str(error))
             except QueueError as error:
-                _log.warning("the gateway cannot be heard", error=str(error), retry_s=retry_s)
+                _log.warning("the gateway cannot be heard", error=str(error), retry_within_s=retry_s)
             await asyncio.sleep(random.uniform(0, max(retry_s, bounds_s[0])))
             retry_s = min(retry_s * 2, bounds_s[1])
 

@@ -165,19 +165,22 @@ class Reconciler:
     async def _lament(self, attempt: Attempt) -> End:
         """The ref is gone: everything announced for it is rejected, and what runs is kept."""
         ref = attempt.place.sync.ref
-        message = f"RefDeleted: the {ref.kind} {ref.name} is gone; what runs is kept"
+        message = f"RefDeleted: there is no {ref.kind} {ref.name}, or no more; what runs is kept"
         announced = {one.commit: None for one in attempt.run.announcements} or {None: None}
         for commit in announced:
             await self._scribe.end(attempt, Word.REJECTED, commit, message=message)
         return End.DONE
 
     async def _make(self, attempt: Attempt, remote: Remote, tip: CommitId) -> End:
-        """Make the target match `tip`, and answer everything that was announced."""
+        """Make the target match `tip`, and answer everything that was announced.
+
+        A folder that is not there is a failure, no rejection: with the Sync's path mended the same commit applies.
+        """
         place = attempt.place
         tree = await self._git.tree(remote, tip, place.sync.watches.path)
         if tree is None:
             message = f"PathGone: the commit has no folder {place.sync.watches.path}; what runs is kept"
-            return await self._settle(attempt, remote, tip, Word.REJECTED, message=message)
+            return await self._settle(attempt, remote, tip, Word.FAILED, message=message)
         key = TreeKey(tree=tree, policy=place.sync.policy)
         try:
             if place.record.is_unchanged(key) and not await self._has_drifted(attempt, tree):

@@ -60,6 +60,8 @@ def _target(sync: Sync) -> Finding:
     what = f"{sync.name} target"
     if path.is_dir() and not path.is_symlink() and not sync.spec.target.directory.adopt:
         return bad(what, f"{path} is a folder, not the agent's link", "move it away, or say adopt: true")
+    if not path.parent.is_dir():
+        return bad(what, f"{path.parent} is no folder", "make it: the agent makes only what is in it")
     found = of_folder(what, path.parent)
     return good(what, str(path)) if found.ok else found
 
@@ -87,8 +89,12 @@ async def _gateway(config: AgentConfig, folder: Path) -> Finding:
             return _answered(url, response.status)
     except SecretError:
         return bad("gateway", "not asked, for want of the token", "see gateway.token above")
-    except (aiohttp.ClientSSLError, ssl.SSLError):
+    except (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError):
         return bad("gateway", f"{url}: its certificate is not trusted", "name its authority as gateway.ca")
+    except (aiohttp.ClientSSLError, ssl.SSLError):
+        return bad(
+            "gateway", f"{url}: it does not speak TLS", "write http://, or name the proxy that ends TLS before it"
+        )
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         why = str(error) or f"no answer within {_TRY_S:g} s"
         return bad("gateway", f"{url}: {why}", "is it running, is the URL right, is a firewall or proxy between?")

@@ -119,6 +119,18 @@ def _folder_in_the_way(agent: Path) -> None:
     (agent / "site").mkdir()
 
 
+def _nowhere_for_the_link(agent: Path) -> None:
+    document = yaml.safe_load((agent / "syncs.yaml").read_text())
+    document["spec"]["target"]["directory"]["path"] = "./absent/site"
+    (agent / "syncs.yaml").write_text(yaml.safe_dump(document))
+
+
+def _tls_to_a_listener_without(agent: Path) -> None:
+    settings = yaml.safe_load((agent / "agent.yaml").read_text())
+    settings["gateway"]["url"] = settings["gateway"]["url"].replace("http://", "https://")
+    (agent / "agent.yaml").write_text(yaml.safe_dump(settings))
+
+
 def _credential_missing(agent: Path) -> None:
     document = yaml.safe_load((agent / "syncs.yaml").read_text())
     document["spec"]["source"]["secretRef"] = {"name": "site-git"}
@@ -134,6 +146,8 @@ WRONG: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no report key": (lambda agent: (agent / "report.jwk").unlink(), "report_key", "no such file"),
     "a file where state goes": (lambda agent: (agent / "state").touch(), "state", "is no folder"),
     "a folder where the link goes": (_folder_in_the_way, "default/site target", "say adopt: true"),
+    "no folder for the link": (_nowhere_for_the_link, "default/site target", "make it"),
+    "TLS to a listener that has none": (_tls_to_a_listener_without, "gateway", "does not speak TLS"),
     "a credential that is not there": (_credential_missing, "default/site source", "site-git/username"),
 }
 

@@ -33,6 +33,7 @@ _SYNCS: Final[dict[str, dict[str, Any]]] = {
     "right": {"repository": "twins", "source": {"path": "other"}},
     "restarted": {},
     "reverted": {},
+    "mistyped": {"source": {"path": "./pubic"}},
 }
 
 
@@ -53,7 +54,7 @@ def _prepare(folder: Path, git_url: str) -> None:
 async def running(git_programs: Path) -> AsyncIterator[World]:
     assert git_programs.name
     async with world(_prepare) as made:
-        for name in _SYNCS.keys() - {"wrong", "foreign"}:
+        for name in _SYNCS.keys() - {"wrong", "foreign", "mistyped"}:
             await Site(made, name, repository=_SYNCS[name].get("repository")).shows(
                 "1st" if name == "right" else "first"
             )
@@ -68,7 +69,7 @@ async def test_a_branch_that_is_not_there_is_said_and_nothing_is_made(running: W
         return running.agent.said("said", sync="default/wrong", word="rejected") > 0
 
     await until(look, lambda: "nothing was said")
-    assert b"branch mian is gone; what runs is kept" in running.agent.log.read_bytes()
+    assert b"there is no branch mian, or no more; what runs is kept" in running.agent.log.read_bytes()
     assert await asyncio.to_thread(os.path.lexists, site.folder) is False
 
 
@@ -177,6 +178,19 @@ async def test_a_sync_that_is_added_while_the_agent_runs_is_picked_up(running: W
     commit = await site.announce(await site.commit("second"))
     await site.word(commit, "applied")
     assert site.read() == "second"
+
+
+async def test_a_mistyped_folder_is_a_failure_until_it_is_mended(running: World) -> None:
+    """The commit is not to blame: once the Sync names the right folder, the same commit is `applied`."""
+    site = Site(running, "mistyped")
+    commit = await site.announce(await site.commit("there all along"))
+    said = await site.word(commit, "failed")
+    assert "PathGone: the commit has no folder pubic" in said["message"]
+    file = running.agent.config.with_name("syncs.yaml")
+    mended = (await asyncio.to_thread(file.read_text)).replace("./pubic", "./public")
+    await asyncio.to_thread(file.write_text, mended)
+    await site.shows("there all along")
+    await site.word(commit, "applied")
 
 
 async def test_a_revert_is_a_deployment_like_any_other(running: World) -> None:
