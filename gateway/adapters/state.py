@@ -1,8 +1,7 @@
 """The state on SQLite: WAL, synced at checkpoints only; a file that may be deleted (R9).
 
 Words are kept as the gateway understood them when they came, each once: a report by its (agent, epoch, seq), a
-word of a heartbeat's history by what it says. Heartbeats move an agent only forward in (epoch, seq) (R18). Another
-report key begins the order anew: what was said with a stolen one locks nobody out beyond its rotation.
+word of a heartbeat's history by what it says. Heartbeats move an agent only forward in (epoch, seq) (R18).
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -30,11 +29,10 @@ _T = TypeVar("_T")
 _WITHIN_S: Final = 5.0
 _PAGE: Final = 500
 _SCHEMA: Final = Schema(
-    version=2,
+    version=1,
     statements=(
         """CREATE TABLE agents (
-            agent TEXT PRIMARY KEY, kid TEXT NOT NULL, epoch INTEGER NOT NULL, environment TEXT NOT NULL,
-            heard INTEGER NOT NULL,
+            agent TEXT PRIMARY KEY, epoch INTEGER NOT NULL, environment TEXT NOT NULL, heard INTEGER NOT NULL,
             beat_epoch INTEGER, beat_seq INTEGER, version TEXT,
             full_epoch INTEGER, full_seq INTEGER, full_state TEXT, full BLOB
         )""",
@@ -48,22 +46,19 @@ _SCHEMA: Final = Schema(
 )
 _PUT_WORD: Final = """INSERT INTO words (agent, identity, repository, ref, received, answer, report)
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
-_PUT_AGENT: Final = """INSERT INTO agents (agent, kid, epoch, environment, heard) VALUES (?, ?, ?, ?, ?)
+_PUT_AGENT: Final = """INSERT INTO agents (agent, epoch, environment, heard) VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET epoch = max(epoch, excluded.epoch), environment = excluded.environment,
     heard = max(heard, excluded.heard)"""
-_ANEW: Final = """UPDATE agents SET kid = ?, epoch = 0, beat_epoch = NULL, beat_seq = NULL, full_epoch = NULL,
-    full_seq = NULL, full_state = NULL, full = NULL WHERE agent = ? AND kid != ?"""
 _PUT_BEAT: Final = "UPDATE agents SET beat_epoch = ?, beat_seq = ?, version = ? WHERE agent = ?"
 _PUT_FULL: Final = "UPDATE agents SET full_epoch = ?, full_seq = ?, full_state = ?, full = ? WHERE agent = ?"
-_AGENTS: Final = "SELECT agent, kid, heard, environment, version, full_epoch, full_seq FROM agents"
-_FULL: Final = "SELECT full, full_epoch, full_seq FROM agents WHERE agent = ? AND kid = ? AND full IS NOT NULL"
+_AGENTS: Final = "SELECT agent, heard, environment, version, full_epoch, full_seq FROM agents"
+_FULL: Final = "SELECT full, full_epoch, full_seq FROM agents WHERE agent = ?"
 _WORDS: Final = """SELECT place, answer FROM words WHERE repository = ? AND ref IN (?, '') AND received >= ?
     AND place > ? ORDER BY place LIMIT ?"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Full:
-    kid: str
     order: tuple[int, int]
     syncs: tuple[SyncState, ...]
 
@@ -94,38 +89,36 @@ class SqliteState:
         self._heard_in_full: set[Name] = set()
         self._full: dict[Name, _Full] = {}
 
-    async def put_report(self, report: Report, *, kid: str, issued: datetime, received: datetime) -> Heard:
+    async def put_report(self, report: Report, *, issued: datetime, received: datetime) -> Heard:
         """Keep a report (see the port)."""
         answer = answer_of(report, issued=issued, received=received)
-        identity = f"report/{kid}/{report.epoch}/{report.seq}"
+        identity = f"report/{report.epoch}/{report.seq}"
         word = _word(answer, identity, received, write(report))
 
         def job(connection: apsw.Connection) -> tuple[Put, int]:
             known = "SELECT 1 FROM words WHERE agent = ? AND identity = ?"
-            _begin_anew(connection, report.agent, kid)
             epoch = _highest_epoch(connection, report.agent)
             if connection.execute(known, (report.agent, identity)).fetchone():
                 return Put.KNOWN, epoch
             if report.epoch < epoch:
                 return Put.BEHIND, epoch
             connection.execute(_PUT_WORD, word)
-            _note_agent(connection, report, kid, received)
+            _note_agent(connection, report, received)
             return Put.STORED, report.epoch
 
         put, epoch = await self._write(job)
         return Heard(put=put, want_full=report.agent not in self._heard_in_full, epoch=epoch)
 
-    async def put_heartbeat(self, heartbeat: Heartbeat, *, kid: str, issued: datetime, received: datetime) -> Heard:
+    async def put_heartbeat(self, heartbeat: Heartbeat, *, issued: datetime, received: datetime) -> Heard:
         """Keep a heartbeat, and the words that a full one carries (see the port)."""
         answers = zip(answers_in(heartbeat, issued=issued, received=received), _identities(heartbeat), strict=True)
         words = [_word(answer, identity, received, None) for answer, identity in answers]
         full = None if heartbeat.full is None else write(heartbeat)
 
         def job(connection: apsw.Connection) -> tuple[Put, int, bool]:
-            _begin_anew(connection, heartbeat.agent, kid)
             put = _place(connection, heartbeat)
             if put is Put.STORED:
-                _note_agent(connection, heartbeat, kid, received)
+                _note_agent(connection, heartbeat, received)
                 _note_beat(connection, heartbeat, full)
                 connection.executemany(_PUT_WORD, words)
             known = "SELECT full_state FROM agents WHERE agent = ?"
@@ -160,8 +153,8 @@ class SqliteState:
         """Read all agents; in a thread. A full state is read into values once."""
         agents: dict[Name, LastHeard] = {}
         rows: list[Any] = connection.execute(_AGENTS).fetchall()
-        for agent, kid, heard, environment, version, epoch, seq in rows:
-            full = None if epoch is None else self._read_full(connection, agent, kid, (epoch, seq))
+        for agent, heard, environment, version, epoch, seq in rows:
+            full = None if epoch is None else self._read_full(connection, agent, (epoch, seq))
             agents[agent] = LastHeard(
                 heard=moment(heard),
                 environment=environment,
@@ -171,17 +164,12 @@ class SqliteState:
             )
         return agents
 
-    def _read_full(
-        self, connection: apsw.Connection, agent: Name, kid: str, order: tuple[int, int]
-    ) -> "_Full | None":
+    def _read_full(self, connection: apsw.Connection, agent: Name, order: tuple[int, int]) -> "_Full":
         known = self._full.get(agent)
-        if known is not None and (known.kid, known.order) == (kid, order):
+        if known is not None and known.order == order:
             return known
-        found = cast("Any", connection.execute(_FULL, (agent, kid)).fetchone())
-        if found is None:  # another key began anew since
-            return None
-        body, epoch, seq = found
-        full = _Full(kid=kid, order=(epoch, seq), syncs=read(Heartbeat, orjson.loads(body)).full or ())
+        body, epoch, seq = cast("Any", connection.execute(_FULL, (agent,)).fetchone())
+        full = _Full(order=(epoch, seq), syncs=read(Heartbeat, orjson.loads(body)).full or ())
         self._full[agent] = full
         return full
 
@@ -204,11 +192,6 @@ def _select(
     return job
 
 
-def _begin_anew(connection: apsw.Connection, agent: Name, kid: str) -> None:
-    """Forget the order, and the full state, of what another key sealed."""
-    connection.execute(_ANEW, (kid, agent, kid))
-
-
 def _highest_epoch(connection: apsw.Connection, agent: Name) -> int:
     found = connection.execute("SELECT epoch FROM agents WHERE agent = ?", (agent,)).get
     return 0 if found is None else int(found)
@@ -224,8 +207,8 @@ def _place(connection: apsw.Connection, heartbeat: Heartbeat) -> Put:
     return Put.STORED if newer else Put.KNOWN
 
 
-def _note_agent(connection: apsw.Connection, said: Report | Heartbeat, kid: str, received: datetime) -> None:
-    connection.execute(_PUT_AGENT, (said.agent, kid, said.epoch, said.environment, microseconds(received)))
+def _note_agent(connection: apsw.Connection, said: Report | Heartbeat, received: datetime) -> None:
+    connection.execute(_PUT_AGENT, (said.agent, said.epoch, said.environment, microseconds(received)))
 
 
 def _note_beat(connection: apsw.Connection, beat: Heartbeat, full: bytes | None) -> None:

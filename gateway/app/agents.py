@@ -280,8 +280,8 @@ class _Reports:
         now = utc_now()
         try:
             if isinstance(data, Report):
-                return await self._parts.state.put_report(data, kid=sealed.kid, issued=sealed.issued, received=now)
-            return await self._parts.state.put_heartbeat(data, kid=sealed.kid, issued=sealed.issued, received=now)
+                return await self._parts.state.put_report(data, issued=sealed.issued, received=now)
+            return await self._parts.state.put_heartbeat(data, issued=sealed.issued, received=now)
         except StateError as error:
             _log.error("state cannot be written", error=str(error))
             raise _Refused(503, "it cannot be kept now") from error

@@ -228,11 +228,9 @@ def _standing(
     answer = _said(announcement, said)
     if answer is None or not WORDS[answer.word].final:
         answer = _closed(announcement, later, said) or answer
-    if view is None:  # whatever it said: its record does not let it speak of this repository (R26)
-        return _withdrawn(key, view, answer)
     if answer is not None and WORDS[answer.word].final:
         return _spoken(answer)
-    if _gone(announcement, key[1], view, answer):
+    if view is None or _gone(announcement, key[1], view, answer):
         return _withdrawn(key, view, answer)
     return _open(key, view, answer, now)
 

@@ -1,6 +1,6 @@
 """What agents said: their words, and how they were heard last. Losing it costs one round of heartbeats (R9).
 
-It moves only forward in an agent's (epoch, seq), anew for each report key; its clock orders nothing (R18).
+It moves only forward in an agent's (epoch, seq); an agent's clock orders nothing (R18).
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Put(StrEnum):
 
     STORED = "stored"
     KNOWN = "known"
-    """The same (agent, key, epoch, seq) was stored before; nothing changed."""
+    """The same (agent, epoch, seq) was stored before; nothing changed."""
     BEHIND = "behind"
     """Of an earlier epoch than was heard already: a standby, or an agent that lost its counter."""
 
@@ -61,16 +61,16 @@ class LastHeard:
 class State(Protocol):
     """The state, as everything else sees it. Methods that wait never block the loop."""
 
-    async def put_report(self, report: Report, *, kid: str, issued: datetime, received: datetime) -> Heard:
-        """Keep a report whose seal the key `kid` made at `issued` (the agent's clock) and came at `received` (ours).
+    async def put_report(self, report: Report, *, issued: datetime, received: datetime) -> Heard:
+        """Keep a report whose seal was made at `issued` (the agent's clock) and which came at `received` (ours).
 
         Raises:
             StateError: it cannot be written now.
         """
         ...
 
-    async def put_heartbeat(self, heartbeat: Heartbeat, *, kid: str, issued: datetime, received: datetime) -> Heard:
-        """Keep a heartbeat sealed with the key `kid`, and the words that a full one carries.
+    async def put_heartbeat(self, heartbeat: Heartbeat, *, issued: datetime, received: datetime) -> Heard:
+        """Keep a heartbeat, and the words that a full one carries.
 
         Raises:
             StateError: it cannot be written now.

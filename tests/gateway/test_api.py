@@ -38,12 +38,12 @@ class Api:
 
     async def beat(self, seq: int, **options: Any) -> None:
         now = utc_now()
-        await self.state.put_heartbeat(heartbeat(seq, **options), kid="k1", issued=now, received=now)
+        await self.state.put_heartbeat(heartbeat(seq, **options), issued=now, received=now)
 
     async def say(self, seq: int, took: int, word: Word, *events: MessageId) -> None:
         now = utc_now()
         said = report(seq, took=took, word=word, events=events, at=now)
-        await self.state.put_report(said, kid="k1", issued=now, received=now + seconds(0.001))
+        await self.state.put_report(said, issued=now, received=now + seconds(0.001))
 
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
         async with aiohttp.ClientSession() as session, session.get(f"{self.url}/api/v1/{path}") as response:

@@ -220,8 +220,7 @@ def test_an_event_that_was_queued_again_wants_a_new_answer(begun_s: float, expec
             id="never heard in full: there may be more Syncs",
         ),
         pytest.param([], [answer(Word.WORKING, 1, 1)], [("withdrawn", True)], id="not enrolled any more"),
-        pytest.param([], [answer(Word.FAILED, 1, 1)], [("withdrawn", True)], id="a final word of who may not say it"),
-        pytest.param([], [answer(Word.APPLIED, 1, 1)], [("withdrawn", True)], id="nor is a final word taken then"),
+        pytest.param([], [answer(Word.APPLIED, 1, 1)], [("applied", True)], id="what had ended stays"),
         pytest.param(
             [view(state("refs/heads/dev"))], [answer(Word.WORKING, 1, 1)], [("withdrawn", True)], id="on another ref"
         ),
