@@ -49,7 +49,9 @@ def test_other_repositories_have_other_keys(path: str) -> None:
 
 @given(repository_paths, st.sampled_from(["https://{}/{}", "ssh://git@{}:22/{}.git", "git@{}:{}.git/"]))
 def test_a_path_of_any_text_comes_through_a_url(path: str, form: str) -> None:
+    """But for `USER@HOST:` before a colon, which is refused: what has `::` may be a helper to run."""
     assume(not set(path) & set("?#%") and "//" not in path)
+    assume(form.startswith(("https:", "ssh:")) or not path.startswith(":"))
     assert Repository.from_url(form.format("git.example", path)).path == path
 
 
@@ -76,6 +78,7 @@ def _in_url(repository: Repository) -> str:
         "/srv/git/site",
         "file:///srv/git/site",
         "ext::sh -c id",
+        "git@git.example::acme/site",
         "https://",
         "https://github.com",
         "https://github.com/",
