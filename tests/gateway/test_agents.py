@@ -33,7 +33,7 @@ from bellpull.runtime.http import serve
 from bellpull.runtime.jose import Ed25519Signer, generate, public_jwk
 from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.adapters.state import SqliteState, open_state
-from gateway.app import agents as module
+from gateway.app import streams as module
 from gateway.app.agents import AgentsParts, agents_app
 from gateway.app.enrolment import Enrolment, Enrolments, TokenHash
 from tests.gateway.examples import GITHUB, T0, WEB, canary, heartbeat, push, report, seconds, sync_state

@@ -1,0 +1,57 @@
+"""What the listener for agents works with, and who is let in.
+
+An agent is known by its bearer token alone, looked up by the name in it and compared by hash (R17). What it may hear
+and say is its record's to tell; this only says which record that is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+
+from bellpull.contract.seal import Signer
+from bellpull.contract.text import Name
+from gateway.app.enrolment import Enrolment, Enrolments
+from gateway.ports.journal import Journal
+from gateway.ports.state import State
+
+__all__ = ["AgentsParts", "admitted", "refusal", "unauthorized"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentsParts:
+    """What the listener works with.
+
+    Attributes:
+        installation: the audience of every seal.
+        journal: what is told.
+        state: where reports go.
+        enrolments: the records as of now.
+        signer: the installation's sealing key as of now.
+    """
+
+    installation: Name
+    journal: Journal
+    state: State
+    enrolments: Callable[[], Enrolments]
+    signer: Callable[[], Signer]
+
+
+def admitted(request: web.Request, enrolments: Enrolments) -> Enrolment | None:
+    """Return the record of the agent whose token the request has."""
+    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    return enrolments.by_token(token.strip().encode("utf-8", "surrogateescape"))
+
+
+def unauthorized() -> web.Response:
+    """Return the answer to whoever is not let in; it is the same for every reason."""
+    challenge = {hdrs.WWW_AUTHENTICATE: "Bearer"}
+    return web.json_response({"error": "the token is missing or not known"}, status=401, headers=challenge)
+
+
+def refusal(status: int, reason: str) -> web.Response:
+    """Return the answer to an agent whose message is not taken."""
+    headers = {hdrs.RETRY_AFTER: "1"} if status == 503 else None
+    return web.json_response({"error": reason}, status=status, headers=headers)
