@@ -4,8 +4,9 @@ import pytest
 
 from tests import parts, soak
 from tests.parts.git import git_programs, git_server, repository
+from tests.parts.nginx import nginx_program
 
-__all__ = ["git_programs", "git_server", "repository"]
+__all__ = ["git_programs", "git_server", "nginx_program", "repository"]
 
 _ONLY_WHEN_ASKED_FOR = ("soak", "bench")
 
