@@ -11,7 +11,6 @@ Accepted: a caller that gave up waiting may find its write on disk all the same.
 """
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,25 +23,20 @@ from typing import Any, Final, Literal, NoReturn, Self, TypeVar
 
 import apsw
 
-from gateway.ports.disk import DiskFailed
+from gateway.adapters.schema import BUSY_MS, FATAL, Schema, open_writing
+from gateway.ports.disk import DiskFailed, WriteRefused
 
-__all__ = ["Database", "Schema", "WriteRefused", "microseconds", "moment"]
+__all__ = ["Database", "microseconds", "moment"]
 
 _T = TypeVar("_T")
-_FATAL: Final = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GROUP: Final = 512
 """Writes in one transaction at most."""
 _READERS: Final = 4
-_BUSY_MS: Final = 200
 _IDLE_S: Final = 1.0
 _CHECKPOINT_PAGES: Final = 1_000
 _TRUNCATE_PAGES: Final = 16_384
 """64 MiB of log."""
-
-
-class WriteRefused(Exception):  # noqa: N818 - it says what happened
-    """A write that was not made, or not in time; the message says why."""
 
 
 def microseconds(time: datetime) -> int:
@@ -53,14 +47,6 @@ def microseconds(time: datetime) -> int:
 def moment(stored: int) -> datetime:
     """Return the time that was stored."""
     return _EPOCH + timedelta(microseconds=stored)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schema:
-    """The tables of a file, and the version that a program must know to touch it (R51)."""
-
-    version: int
-    statements: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +97,7 @@ class Database:
         """
         self = cls(path, committed=committed)
         try:
-            self._writing = await asyncio.to_thread(_open_writing, path, synchronous, schema)
+            self._writing = await asyncio.to_thread(open_writing, path, synchronous, schema)
         except BaseException:
             self._readers.shutdown(wait=False)
             raise
@@ -178,12 +164,12 @@ class Database:
             if not hasattr(self._local, "connection"):
                 self._local.connection = self._open_reading()
             return job(self._local.connection)
-        except _FATAL as error:
+        except FATAL as error:
             raise DiskFailed(self.path, str(error)) from error
 
     def _open_reading(self) -> apsw.Connection:
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
-        connection.set_busy_timeout(_BUSY_MS)
+        connection.set_busy_timeout(BUSY_MS)
         self._reading.append(connection)
         return connection
 
@@ -195,7 +181,7 @@ class Database:
         try:
             self._serve()
             problem = None
-        except _FATAL as error:
+        except FATAL as error:
             problem = str(error)
         finally:
             if problem is not None:
@@ -240,7 +226,7 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             results = [write.job(connection) for write in group]
             connection.execute("COMMIT")
-        except _FATAL as error:
+        except FATAL as error:
             self._loop.call_soon_threadsafe(self._refuse, group, str(error))
             raise
         except apsw.Error as error:
@@ -291,41 +277,3 @@ class Database:
             item = self._queue.get_nowait()
             waiting += [item] if item is not None else []
         self._refuse(waiting, problem)
-
-
-def _open_writing(path: Path, synchronous: str, schema: Schema) -> apsw.Connection:
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = apsw.Connection(str(path))
-    except OSError as error:
-        raise WriteRefused(f"{path}: cannot be opened: {error.strerror}") from error
-    try:
-        _prepare(connection, path, synchronous, schema)
-    except _FATAL as error:
-        connection.close()
-        raise DiskFailed(path, str(error)) from error
-    except apsw.Error as error:
-        connection.close()
-        raise WriteRefused(f"{path}: cannot be opened: {error}") from error
-    except WriteRefused:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: apsw.Connection, path: Path, synchronous: str, schema: Schema) -> None:
-    connection.set_busy_timeout(_BUSY_MS)
-    connection.pragma("journal_mode", "wal")
-    connection.pragma("synchronous", synchronous)
-    with connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS schema (version INTEGER NOT NULL)")
-        found = connection.execute("SELECT max(version) FROM schema").get
-        if found is None:
-            connection.execute("INSERT INTO schema VALUES (?)", (schema.version,))
-            for statement in schema.statements:
-                connection.execute(statement)
-        elif found != schema.version:
-            raise WriteRefused(
-                f"{path}: has version {found}, and this program knows version {schema.version}: "
-                "start the program that wrote it, or move the file aside"
-            )

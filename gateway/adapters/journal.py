@@ -22,10 +22,12 @@ from bellpull.contract.event import ChangeUpdated, RefUpdated, Resync
 from bellpull.contract.message import Message, encode
 from bellpull.contract.repository import Repository
 from bellpull.contract.text import CommitId, Name
-from gateway.adapters.database import Database, Schema, WriteRefused, microseconds, moment
+from gateway.adapters.database import Database, microseconds, moment
+from gateway.adapters.schema import Schema
 from gateway.core.answer import Announcement
 from gateway.core.resume import Epoch, Held, Resume, resume
 from gateway.core.twins import Earlier, folds
+from gateway.ports.disk import WriteRefused
 from gateway.ports.journal import PAGE, JournalError, Row, Stored
 
 __all__ = ["SqliteJournal", "open_journal"]

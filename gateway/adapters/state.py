@@ -18,9 +18,11 @@ import orjson
 from bellpull.contract.codec import read, write
 from bellpull.contract.report import Heartbeat, Report, SyncState
 from bellpull.contract.text import Name
-from gateway.adapters.database import Database, Schema, WriteRefused, microseconds, moment
+from gateway.adapters.database import Database, microseconds, moment
+from gateway.adapters.schema import Schema
 from gateway.core.answer import Answer
 from gateway.core.projection import answer_of, answers_in
+from gateway.ports.disk import WriteRefused
 from gateway.ports.state import Heard, LastHeard, Put, StateError
 
 __all__ = ["SqliteState", "open_state"]

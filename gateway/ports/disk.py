@@ -1,8 +1,8 @@
-"""What a failing disk raises, for the journal and the state alike (R3)."""
+"""What a disk that fails or refuses raises, for the journal and the state alike (R3)."""
 
 from pathlib import Path
 
-__all__ = ["DiskFailed"]
+__all__ = ["DiskFailed", "WriteRefused"]
 
 
 class DiskFailed(Exception):  # noqa: N818 - it says what happened
@@ -19,3 +19,7 @@ class DiskFailed(Exception):  # noqa: N818 - it says what happened
         super().__init__(f"{path}: {problem}: the program ends, and checks the file when it is started again")
         self.path = path
         self.problem = problem
+
+
+class WriteRefused(Exception):  # noqa: N818 - it says what happened
+    """A write that was not made, or not in time; the message says why."""
