@@ -9,12 +9,13 @@ from pathlib import Path
 import aiohttp
 
 from bellpull.cli.finding import Finding, bad, good, of_config, of_folder, of_secret
-from bellpull.runtime.config import Address, ConfigError, load
+from bellpull.runtime.config import Address, ConfigError, SecretRef, load, read_secret
 from bellpull.runtime.files import locked
 from bellpull.runtime.http import client
 from bellpull.runtime.jose import load_private
 from gateway.app.config import GatewayConfig, load_config
 from gateway.app.enrolment import Enrolment
+from gateway.core.providers import PROVIDERS
 
 __all__ = ["look"]
 
@@ -39,7 +40,15 @@ def _secrets(config: GatewayConfig, folder: Path) -> Iterator[Finding]:
     yield of_secret("seal.key", config.seal.key, folder, load_private)
     for index, source in enumerate(config.sources):
         for number, ref in enumerate(source.secrets):
-            yield of_secret(f"sources[{index}].secrets[{number}]", ref, folder)
+            yield _webhook_secret(f"sources[{index}].secrets[{number}]", ref, folder, source.provider)
+
+
+def _webhook_secret(where: str, ref: SecretRef, folder: Path, provider: str) -> Finding:
+    found = of_secret(where, ref, folder)
+    if not found.ok:
+        return found
+    problem = PROVIDERS[provider].secret_problem(read_secret(ref, folder))
+    return bad(where, f"{ref} {problem}", "make a new one, and tell the sender") if problem else found
 
 
 def _records(folder: Path) -> Iterator[Finding]:

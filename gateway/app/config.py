@@ -53,7 +53,7 @@ class SourceSettings(Settings):
     name: Annotated[Name, kind(Name)]
     """What its URL ends in, and what events say they came by."""
     provider: Annotated[str, AfterValidator(_provider)]
-    """Who sends it: `github`."""
+    """Who sends it: `github`, or `generic` for what can run a hook (see the how-to for any Git server)."""
     secrets: Annotated[tuple[SecretRef, ...], Field(min_length=1)]
     """What deliveries are signed with; several while a secret is being rotated."""
     repositories: Patterns

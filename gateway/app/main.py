@@ -5,7 +5,7 @@ Order of the stop (R11): not ready, listeners close, requests in flight end, str
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -25,11 +25,12 @@ from gateway.adapters.journal import open_journal
 from gateway.adapters.state import open_state
 from gateway.app.agents import AgentsParts, agents_app
 from gateway.app.api import api_routes
-from gateway.app.config import GatewayConfig, load_config
+from gateway.app.config import GatewayConfig, SourceSettings, load_config
 from gateway.app.console import console_app
 from gateway.app.enrolment import Enrolments, load_enrolments
 from gateway.app.hooks import Hooks
 from gateway.app.intake import Intake
+from gateway.core.providers import PROVIDERS
 from gateway.core.receive import Source
 from gateway.ports.disk import DiskFailed
 from gateway.ports.journal import JournalError
@@ -111,7 +112,7 @@ class _Watched:
                 installation=self._config.installation,
                 name=source.name,
                 provider=Name(source.provider),
-                secrets=tuple(_secrets(problems, f"sources[{index}].secrets", source.secrets)),
+                secrets=tuple(_secrets(problems, f"sources[{index}].secrets", source)),
                 repositories=source.repositories,
             )
             for index, source in enumerate(self._config.sources)
@@ -126,11 +127,14 @@ class _Watched:
             return None
 
 
-def _secrets(problems: Problems, where: str, references: Sequence[SecretRef]) -> Iterator[Secret]:
-    for number, ref in enumerate(references):
+def _secrets(problems: Problems, where: str, source: SourceSettings) -> Iterator[Secret]:
+    for number, ref in enumerate(source.secrets):
         secret = problems.secret(f"{where}[{number}]", ref)
-        if secret is not None:
-            yield secret
+        if secret is None:
+            continue
+        if problem := PROVIDERS[source.provider].secret_problem(secret):
+            problems.add(f"{where}[{number}]", f"{ref} {problem}")
+        yield secret
 
 
 def _read_enrolments(folder: Path) -> Enrolments:

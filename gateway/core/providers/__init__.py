@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.core.providers import github
+from gateway.core.providers import generic, github
 from gateway.core.providers.provider import Provider
 
 __all__ = ["PROVIDERS"]
 
 PROVIDERS: Final[Mapping[str, Provider]] = {
+    "generic": generic,
     "github": github,
 }

@@ -42,6 +42,10 @@ class Provider(Protocol):
         """Media types of its deliveries, lower case, without parameters."""
         ...
 
+    def secret_problem(self, secret: Secret) -> str | None:
+        """Return why nothing can be signed with `secret`, if so, for whoever configures it; never the secret."""
+        ...
+
     def verify(self, request: Request, secrets: Sequence[Secret]) -> VerifiedBody | Unverified:
         """Check the raw bytes; raises for no input."""
         ...
