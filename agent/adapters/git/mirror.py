@@ -18,9 +18,9 @@ from typing import Final, TypeVar
 
 import pygit2
 
-from agent.adapters.git_history import search
-from agent.adapters.git_reader import READ_ERRORS, Reader, opened, tree_at
-from agent.adapters.git_remote import Account, Conversation, CorruptError, Limit, StoppedError, conversation
+from agent.adapters.git.conversation import Account, Conversation, CorruptError, Limit, StoppedError, conversation
+from agent.adapters.git.history import search
+from agent.adapters.git.reader import READ_ERRORS, Reader, opened, tree_at
 from agent.core.ancestry import Ancestry
 from agent.ports.git import RefGoneError, TransientError
 from bellpull.contract.repository import Ref

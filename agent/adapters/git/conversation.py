@@ -2,7 +2,7 @@
 
 Credentials are given only to the scheme, host and port that is configured, and once: a server that refuses them is
 not asked again. User and password in a URL are taken out of it first, so nothing that libgit2 prints has them.
-Redirects to another host are refused (the mirror's configuration says so; see `git_mirror`).
+Redirects to another host are refused (the mirror's configuration says so; see `mirror`).
 """
 
 import re

@@ -21,8 +21,8 @@ from typing import Final, Self, TypeVar
 import pygit2
 from pygit2.enums import ConfigLevel
 
-from agent.adapters.git_mirror import Mirror
-from agent.adapters.git_remote import Account, Limit
+from agent.adapters.git.conversation import Account, Limit
+from agent.adapters.git.mirror import Mirror
 from agent.core.ancestry import Ancestry
 from agent.ports.git import GitError, Remote, TransientError, TreeReader
 from bellpull.contract.repository import Ref
