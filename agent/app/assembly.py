@@ -83,6 +83,8 @@ class Assembly:
             take=self._take,
             resync=self._resync,
             connected=self._reporter.reachable,
+            heard=lambda _: None,
+            lost=lambda _: None,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

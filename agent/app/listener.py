@@ -41,6 +41,8 @@ class Listener:
         take: gets every event, in order, and must not wait; when it returns the event is recorded.
         resync: is called when something may have been missed, with the reason.
         connected: is called when the gateway is heard again.
+        heard: is called for every frame, with the time: the way stood then.
+        lost: is called when a connection ended or none could be had, with the reason.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class Listener:
         take: Callable[[Message, datetime], None],
         resync: Callable[[str], None],
         connected: Callable[[], None],
+        heard: Callable[[datetime], None],
+        lost: Callable[[str], None],
     ) -> None:
         self._queue = queue
         self._state = state
@@ -61,6 +65,8 @@ class Listener:
         self._take = take
         self._resync = resync
         self._connected = connected
+        self._heard = heard
+        self._lost = lost
         self._cursor: Cursor | None = None
         self._saved: Cursor | None = None
         self._connected_before = False
@@ -85,11 +91,14 @@ class Listener:
                         first = False
                         retry_s = _RETRY_S[0]
                     self._on_frame(frame)
+                self._lost("the gateway ended the connection")
                 _log.info("the gateway ended the stream")
             except AccessRefusedError as error:
                 bounds_s = _REFUSED_RETRY_S
+                self._lost(str(error))
                 _log.warning("the gateway does not let this agent in", error=str(error))
             except QueueError as error:
+                self._lost(str(error))
                 _log.warning("the gateway cannot be heard", error=str(error), retry_within_s=retry_s)
             await asyncio.sleep(random.uniform(0, max(retry_s, bounds_s[0])))
             retry_s = min(retry_s * 2, bounds_s[1])
@@ -105,6 +114,7 @@ class Listener:
         self._connected_before = True
 
     def _on_frame(self, frame: Frame) -> None:
+        self._heard(utc_now())
         match frame:
             case MessageFrame() if not self._on_message(frame):
                 return

@@ -94,6 +94,8 @@ class _Ears:
                 take=self._take,
                 resync=lambda _: None,
                 connected=lambda: None,
+                heard=lambda _: None,
+                lost=lambda _: None,
             )
             async with asyncio.TaskGroup() as tasks:
                 running = tasks.create_task(listener.run())
