@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pygit2.enums import ObjectType
 
-from agent.adapters.git.conversation import Limit
 from agent.adapters.git.history import search
+from agent.adapters.git.limit import Limit
 from agent.core.ancestry import Ancestry
 
 TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pygit2
 from pygit2.enums import ObjectType
 
-from agent.adapters.git.conversation import Limit
+from agent.adapters.git.limit import Limit
 from agent.core.ancestry import Ancestry
 
 __all__ = ["Search", "search"]

@@ -18,8 +18,10 @@ from typing import Final, TypeVar
 
 import pygit2
 
-from agent.adapters.git.conversation import Account, Conversation, CorruptError, Limit, StoppedError, conversation
+from agent.adapters.git.conversation import Account, Conversation, conversation
 from agent.adapters.git.history import search
+from agent.adapters.git.limit import Limit, StoppedError
+from agent.adapters.git.problems import CorruptError
 from agent.adapters.git.reader import READ_ERRORS, Reader, opened, tree_at
 from agent.core.ancestry import Ancestry
 from agent.ports.git import RefGoneError, TransientError

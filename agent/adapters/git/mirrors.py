@@ -21,7 +21,8 @@ from typing import Final, Self, TypeVar
 import pygit2
 from pygit2.enums import ConfigLevel
 
-from agent.adapters.git.conversation import Account, Limit
+from agent.adapters.git.conversation import Account
+from agent.adapters.git.limit import Limit
 from agent.adapters.git.mirror import Mirror
 from agent.core.ancestry import Ancestry
 from agent.ports.git import GitError, Remote, TransientError, TreeReader
