@@ -3,6 +3,9 @@
 A message is its seal on the first `data:` line and the exact body on the second, under the cursor of its row; a
 tick says how far the journal was examined for this agent; a reset says where to go on when the cursor it sent is
 not known. Both sides read and write with the functions here.
+
+Where a proxy keeps back what is streamed, an agent polls instead: `GET /v1/events?after=CURSOR&wait=SECONDS` is
+answered with the same frames as soon as there are any, or with 204 after that time.
 """
 
 from collections.abc import Iterator
@@ -16,10 +19,13 @@ from bellpull.contract.errors import ContractError
 from bellpull.contract.message import MAX_BYTES
 
 __all__ = [
+    "AFTER",
     "EVENTS_PATH",
     "REPORTS_PATH",
     "RETRY",
+    "RIGHTS_HEADER",
     "SEAL_HEADER",
+    "WAIT",
     "Frame",
     "FrameReader",
     "MessageFrame",
@@ -32,6 +38,12 @@ __all__ = [
 EVENTS_PATH: Final = "/v1/events"
 REPORTS_PATH: Final = "/v1/reports"
 SEAL_HEADER: Final = "Bellpull-Seal"
+AFTER: Final = "after"
+"""The cursor of a poll."""
+WAIT: Final = "wait"
+"""For how many seconds a poll may be kept without an answer; what makes it a poll."""
+RIGHTS_HEADER: Final = "Bellpull-Rights"
+"""A word for what the agent may hear now. Another one than in the answer before says that it changed."""
 RETRY: Final = b"retry: 1000\n\n"
 """What a stream begins with: a reader comes back after a second."""
 

@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 
 from bellpull.contract.seal import Signer
 from bellpull.contract.text import Name
+from bellpull.runtime.metrics import Metrics
 from gateway.app.enrolment import Enrolment, Enrolments
 from gateway.ports.journal import Journal
 from gateway.ports.state import State
@@ -28,6 +29,7 @@ class AgentsParts:
         state: where reports go.
         enrolments: the records as of now.
         signer: the installation's sealing key as of now.
+        metrics: where it is counted who listens.
     """
 
     installation: Name
@@ -35,6 +37,7 @@ class AgentsParts:
     state: State
     enrolments: Callable[[], Enrolments]
     signer: Callable[[], Signer]
+    metrics: Metrics
 
 
 def admitted(request: web.Request, enrolments: Enrolments) -> Enrolment | None:

@@ -172,6 +172,7 @@ async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asy
             state=state,
             enrolments=watched.enrolments,
             signer=watched.signer,
+            metrics=metrics,
         )
         listen = config.listen
         routes = api_routes(journal, state, watched.enrolments)

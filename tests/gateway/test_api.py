@@ -17,8 +17,8 @@ from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.adapters.state import SqliteState, open_state
 from gateway.app.api import api_routes
 from gateway.app.enrolment import Enrolment, Enrolments
+from tests.gateway.agents import record
 from tests.gateway.examples import GITHUB, WEB, commit, heartbeat, push, report, seconds, sync_state
-from tests.gateway.test_agents import record
 
 
 class Api:
