@@ -23,7 +23,7 @@ from bellpull.contract.message import Message, encode
 from bellpull.contract.repository import Repository
 from bellpull.contract.text import CommitId, Name
 from gateway.adapters.database import Database, microseconds, moment
-from gateway.adapters.schema import Schema
+from gateway.adapters.tables import JOURNAL
 from gateway.core.answer import Announcement
 from gateway.core.resume import Epoch, Held, Resume, resume
 from gateway.core.twins import Earlier, folds
@@ -36,25 +36,6 @@ _WITHIN_S: Final = 2.0
 """How long a delivery waits for the disk (R8)."""
 _WORD: Final = string.ascii_lowercase + string.digits
 
-_SCHEMA: Final = Schema(
-    version=1,
-    statements=(
-        """CREATE TABLE epochs (
-            place INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE, first INTEGER NOT NULL, started INTEGER NOT NULL
-        )""",
-        """CREATE TABLE events (
-            seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL, type TEXT NOT NULL,
-            source TEXT NOT NULL, delivery TEXT NOT NULL, body_digest TEXT NOT NULL,
-            repository TEXT NOT NULL, ref TEXT NOT NULL, commit_id TEXT, announces INTEGER NOT NULL,
-            accepted INTEGER NOT NULL, body BLOB NOT NULL
-        )""",
-        "CREATE INDEX events_by_id ON events (event_id)",
-        "CREATE INDEX events_by_ref ON events (repository, ref)",
-        "CREATE INDEX events_by_commit ON events (commit_id) WHERE announces",
-        "CREATE TABLE probe (place INTEGER PRIMARY KEY, turn INTEGER NOT NULL)",
-        "INSERT INTO probe VALUES (0, 0)",
-    ),
-)
 _INSERT: Final = """INSERT INTO events (event_id, type, source, delivery, body_digest, repository, ref, commit_id,
     announces, accepted, body) VALUES (:event_id, :type, :source, :delivery, :body_digest, :repository, :ref,
     :commit_id, :announces, :accepted, :body) RETURNING seq"""
@@ -81,7 +62,7 @@ async def open_journal(path: Path, now: datetime) -> AsyncIterator["SqliteJourna
     """
     journal = SqliteJournal()
     try:
-        journal.database = await Database.open(path, synchronous="FULL", schema=_SCHEMA, committed=journal.wake)
+        journal.database = await Database.open(path, synchronous="FULL", schema=JOURNAL, committed=journal.wake)
         try:
             await journal.begin(now)
             yield journal

@@ -1,6 +1,9 @@
-"""What is in a file, which version of it this program knows, and opening the connection that writes it.
+"""What is in a file, which version of it this program knows, and opening the connection that writes it (R51).
 
-A file that a newer program wrote is refused with a message and left as it is (R51).
+A file has a version MAJOR.MINOR. A step to the next minor version only adds (tables, indexes, columns with a
+default), so a program that knows fewer steps goes on with the file as if nothing were new; one that knows more
+takes the steps that are missing, in one transaction. Another major version is refused with a message, and the file
+is left as it is.
 """
 
 import os
@@ -21,10 +24,21 @@ BUSY_MS: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """The tables of a file, and the version that a program must know to touch it (R51)."""
+    """The tables of a file.
 
-    version: int
-    statements: tuple[str, ...]
+    Attributes:
+        major: rises when something is taken away or gets another meaning.
+        steps: the statements that make a new file MAJOR.0, then those to MAJOR.1, to MAJOR.2 and so on: what is to
+            be added is appended as a further step, and no step ever changes.
+    """
+
+    major: int = 1
+    steps: tuple[tuple[str, ...], ...]
+
+    @property
+    def minor(self) -> int:
+        """The newest minor version that this program knows."""
+        return len(self.steps) - 1
 
 
 def open_writing(path: Path, synchronous: str, schema: Schema) -> apsw.Connection:
@@ -48,6 +62,7 @@ def open_writing(path: Path, synchronous: str, schema: Schema) -> apsw.Connectio
         connection.close()
         raise WriteRefused(f"{path}: cannot be opened: {error}") from error
     except WriteRefused:
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.close()
         raise
     return connection
@@ -55,17 +70,32 @@ def open_writing(path: Path, synchronous: str, schema: Schema) -> apsw.Connectio
 
 def _prepare(connection: apsw.Connection, path: Path, synchronous: str, schema: Schema) -> None:
     connection.set_busy_timeout(BUSY_MS)
+    major = _major(connection)
+    if major not in (None, schema.major):
+        raise WriteRefused(
+            f"{path}: is of version {major}, and this program knows version {schema.major}: "
+            "start the program that wrote it, or move the file aside; nothing was changed"
+        )
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", synchronous)
     with connection:
+        _take_steps(connection, schema, 0 if major is None else connection.pragma("user_version") + 1)
+
+
+def _major(connection: apsw.Connection) -> int | None:
+    """Return the file's major version; none if the file is new."""
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema'").get:
+        return None
+    found = connection.execute("SELECT max(version) FROM schema").get
+    return None if found is None else int(found)
+
+
+def _take_steps(connection: apsw.Connection, schema: Schema, taken: int) -> None:
+    """Bring the file from its first `taken` steps to all that are known; `user_version` is the minor version."""
+    if taken == 0:
         connection.execute("CREATE TABLE IF NOT EXISTS schema (version INTEGER NOT NULL)")
-        found = connection.execute("SELECT max(version) FROM schema").get
-        if found is None:
-            connection.execute("INSERT INTO schema VALUES (?)", (schema.version,))
-            for statement in schema.statements:
-                connection.execute(statement)
-        elif found != schema.version:
-            raise WriteRefused(
-                f"{path}: has version {found}, and this program knows version {schema.version}: "
-                "start the program that wrote it, or move the file aside"
-            )
+        connection.execute("INSERT INTO schema VALUES (?)", (schema.major,))
+    for statement in (statement for step in schema.steps[taken:] for statement in step):
+        connection.execute(statement)
+    if taken < len(schema.steps):
+        connection.pragma("user_version", schema.minor)

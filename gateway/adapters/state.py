@@ -19,7 +19,7 @@ from bellpull.contract.codec import read, write
 from bellpull.contract.report import Heartbeat, Report, SyncState
 from bellpull.contract.text import Name
 from gateway.adapters.database import Database, microseconds, moment
-from gateway.adapters.schema import Schema
+from gateway.adapters.tables import STATE
 from gateway.core.answer import Answer
 from gateway.core.projection import answer_of, answers_in
 from gateway.ports.disk import WriteRefused
@@ -30,22 +30,6 @@ __all__ = ["SqliteState", "open_state"]
 _T = TypeVar("_T")
 _WITHIN_S: Final = 5.0
 _PAGE: Final = 500
-_SCHEMA: Final = Schema(
-    version=1,
-    statements=(
-        """CREATE TABLE agents (
-            agent TEXT PRIMARY KEY, epoch INTEGER NOT NULL, environment TEXT NOT NULL, heard INTEGER NOT NULL,
-            beat_epoch INTEGER, beat_seq INTEGER, version TEXT,
-            full_epoch INTEGER, full_seq INTEGER, full_state TEXT, full BLOB
-        )""",
-        """CREATE TABLE words (
-            place INTEGER PRIMARY KEY, agent TEXT NOT NULL, identity TEXT NOT NULL, repository TEXT NOT NULL,
-            ref TEXT NOT NULL, received INTEGER NOT NULL, answer BLOB NOT NULL, report BLOB,
-            UNIQUE (agent, identity)
-        )""",
-        "CREATE INDEX words_by_ref ON words (repository, ref, received)",
-    ),
-)
 _PUT_WORD: Final = """INSERT INTO words (agent, identity, repository, ref, received, answer, report)
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 _PUT_AGENT: Final = """INSERT INTO agents (agent, epoch, environment, heard) VALUES (?, ?, ?, ?)
@@ -74,7 +58,7 @@ async def open_state(path: Path) -> AsyncIterator["SqliteState"]:
         DiskFailed: it is damaged or cannot be read; it may be deleted.
     """
     try:
-        database = await Database.open(path, synchronous="NORMAL", schema=_SCHEMA)
+        database = await Database.open(path, synchronous="NORMAL", schema=STATE)
     except WriteRefused as error:
         raise StateError(str(error)) from error
     try:

@@ -253,17 +253,6 @@ async def test_what_is_no_database_is_refused_by_name(path: Path) -> None:
             pass
 
 
-async def test_a_newer_programs_file_is_left_alone(path: Path) -> None:
-    """R51: the message says what to do."""
-    async with open_journal(path, T0):
-        pass
-    with closing(apsw.Connection(str(path))) as connection:
-        connection.execute("UPDATE schema SET version = 2")
-    with pytest.raises(JournalError, match="has version 2, and this program knows version 1"):
-        async with open_journal(path, T0):
-            pass
-
-
 async def test_the_log_is_emptied_when_nothing_waits(journal: SqliteJournal, path: Path) -> None:
     """R8: the writer moves the log into the file by itself."""
     await put(journal, push(1))

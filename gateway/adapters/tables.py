@@ -1,0 +1,49 @@
+"""What the gateway's two files hold: the steps that make their tables (R51).
+
+A further table, index or column is a further step at the end of its file's list.
+"""
+
+from typing import Final
+
+from gateway.adapters.schema import Schema
+
+__all__ = ["JOURNAL", "STATE"]
+
+JOURNAL: Final = Schema(
+    steps=(
+        (
+            """CREATE TABLE epochs (
+                place INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE, first INTEGER NOT NULL, started INTEGER NOT NULL
+            )""",
+            """CREATE TABLE events (
+                seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL, type TEXT NOT NULL,
+                source TEXT NOT NULL, delivery TEXT NOT NULL, body_digest TEXT NOT NULL,
+                repository TEXT NOT NULL, ref TEXT NOT NULL, commit_id TEXT, announces INTEGER NOT NULL,
+                accepted INTEGER NOT NULL, body BLOB NOT NULL
+            )""",
+            "CREATE INDEX events_by_id ON events (event_id)",
+            "CREATE INDEX events_by_ref ON events (repository, ref)",
+            "CREATE INDEX events_by_commit ON events (commit_id) WHERE announces",
+            "CREATE TABLE probe (place INTEGER PRIMARY KEY, turn INTEGER NOT NULL)",
+            "INSERT INTO probe VALUES (0, 0)",
+        ),
+    ),
+)
+
+STATE: Final = Schema(
+    steps=(
+        (
+            """CREATE TABLE agents (
+                agent TEXT PRIMARY KEY, epoch INTEGER NOT NULL, environment TEXT NOT NULL, heard INTEGER NOT NULL,
+                beat_epoch INTEGER, beat_seq INTEGER, version TEXT,
+                full_epoch INTEGER, full_seq INTEGER, full_state TEXT, full BLOB
+            )""",
+            """CREATE TABLE words (
+                place INTEGER PRIMARY KEY, agent TEXT NOT NULL, identity TEXT NOT NULL, repository TEXT NOT NULL,
+                ref TEXT NOT NULL, received INTEGER NOT NULL, answer BLOB NOT NULL, report BLOB,
+                UNIQUE (agent, identity)
+            )""",
+            "CREATE INDEX words_by_ref ON words (repository, ref, received)",
+        ),
+    ),
+)
