@@ -8,6 +8,7 @@ costs a fetch, a missed one a commit (R25).
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, Self
 from urllib.parse import unquote
 
@@ -36,6 +37,7 @@ class Repository:
     clone_urls: tuple[str, ...] = ()
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def from_url(cls, url: str) -> Self:
         """Read a clone URL: `https://`, `http://`, `ssh://`, `git://` or `user@host:path`.
 

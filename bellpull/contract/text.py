@@ -6,7 +6,7 @@ reader, the JSON Schema and the reference are made from it.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NewType, TypeVar
 
 from bellpull.contract.errors import ContractError
@@ -68,12 +68,16 @@ class Kind:
     pattern: str
     max_bytes: int
     means: str
+    _whole: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compile the pattern."""
+        object.__setattr__(self, "_whole", re.compile(self.pattern))
 
     def admits(self, value: str) -> bool:
         """Whether `value` is of this kind."""
-        return len(value.encode("utf-8", "surrogatepass")) <= self.max_bytes and bool(
-            re.fullmatch(self.pattern, value)
-        )
+        short = len(value.encode("utf-8", "surrogatepass")) <= self.max_bytes
+        return short and self._whole.fullmatch(value) is not None
 
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?"

@@ -73,7 +73,7 @@ class Hooks:
         if source is None:
             return await self._not_found(request)
         received, begun = utc_now(), monotonic()
-        headers = Headers(tuple(request.raw_headers))
+        headers = Headers(request.raw_headers)
         outcome, size = await self._outcome(request, headers, source, received)
         response, fields = await self._answer(outcome, source)
         fields |= {"bytes": size, "remote": request.remote}
@@ -88,7 +88,8 @@ class Hooks:
         """Return what becomes of the delivery, and the size of its body as far as it was read."""
         if (refused := refuse_head(request.method, headers, source.provider)) is not None:
             return refused, 0
-        async with self._intake.body(request) as body:
+        with self._intake.body() as incoming:
+            body = await incoming.read(request)
             if isinstance(body, Rejected):
                 return body, 0
             delivery = Request(headers=headers, body=body, received=received)

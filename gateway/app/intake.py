@@ -5,17 +5,15 @@ Bodies up to `SMALL` bytes, which is all but a few pushes, have a budget of thei
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
-from aiohttp import ClientPayloadError, web
+from aiohttp import ClientPayloadError, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.core.receive import Rejected
 
-__all__ = ["MAX_BODY", "SMALL", "Bounds", "Intake"]
+__all__ = ["MAX_BODY", "SMALL", "Body", "Bounds", "Intake"]
 
 MAX_BODY: Final = 25 * 1024 * 1024
 """GitHub's own limit; it sends nothing larger."""
@@ -42,77 +40,89 @@ class Bounds:
     grace_s: float = 5.0
     rate: float = 32 * 1024
 
+    def allowed_s(self, received: int) -> float:
+        """Return how long `received` bytes may have taken."""
+        return min(self.within_s, max(self.grace_s, received / self.rate))
 
-class _Held:
-    """The bytes of one body, counted in the budget that its size belongs to."""
+
+class Body:
+    """One body: the bytes that came of it count as held while the context lasts."""
 
     def __init__(self, intake: "Intake") -> None:
         self._intake = intake
-        self.body = bytearray()
+        self._received = bytearray()
 
-    def add(self, chunk: bytes) -> bool:
-        """Take `chunk`, and say whether there was room for it."""
-        self.give_back()
-        self.body += chunk
-        self._intake.held[self._large] += len(self.body)
-        return self._intake.held[self._large] <= self._intake.room[self._large]
+    def __enter__(self) -> Self:
+        """Hold nothing yet."""
+        return self
 
-    def give_back(self) -> None:
-        self._intake.held[self._large] -= len(self.body)
+    def __exit__(self, *_: object) -> None:
+        """Give back what was held."""
+        self._give_back()
+
+    async def read(self, request: web.Request) -> bytes | Rejected:
+        """Return the body, or why it was not read to its end. What came with the head already needs no clock."""
+        if request.content_length is not None and request.content_length > self._intake.bounds.size:
+            return self._too_large()
+        if request.content.is_eof():
+            refused = self._add(request.content.read_nowait())
+        else:
+            refused = await self._wait(request.content)
+        return refused or bytes(self._received)
+
+    async def _wait(self, content: StreamReader) -> Rejected | None:
+        clock, bounds = asyncio.get_running_loop(), self._intake.bounds
+        begun = clock.time()
+        try:
+            async with asyncio.timeout(min(bounds.grace_s, bounds.within_s)) as limit:
+                async for chunk in content.iter_any():
+                    if (refused := self._add(chunk)) is not None:
+                        return refused
+                    limit.reschedule(begun + bounds.allowed_s(len(self._received)))
+        except TimeoutError:
+            return _rejected(
+                408, f"the body came too slowly ({len(self._received)} bytes in {clock.time() - begun:.0f} s)"
+            )
+        except ConnectionError:
+            return _rejected(400, f"the sender hung up after {len(self._received)} bytes")
+        except (ClientPayloadError, HttpProcessingError):
+            return _rejected(400, "the body is not framed as HTTP wants it")
+        return None
+
+    def _add(self, chunk: bytes) -> Rejected | None:
+        """Take `chunk` into the budget that the body's size now belongs to."""
+        self._give_back()
+        self._received += chunk
+        intake, large = self._intake, self._large
+        intake.held[large] += len(self._received)
+        if len(self._received) > intake.bounds.size:
+            return self._too_large()
+        if intake.held[large] > intake.room[large]:
+            return _rejected(503, "too much is being received at once, come again")
+        return None
+
+    def _give_back(self) -> None:
+        self._intake.held[self._large] -= len(self._received)
 
     @property
     def _large(self) -> bool:
-        return len(self.body) > SMALL
+        return len(self._received) > SMALL
+
+    def _too_large(self) -> Rejected:
+        return _rejected(413, f"the body is larger than {self._intake.bounds.size} bytes")
 
 
 class Intake:
-    """Reads bodies; one for all requests of a listener."""
+    """Takes bodies; one for all requests of a listener."""
 
     def __init__(self, bounds: Bounds | None = None) -> None:
         self.bounds = bounds or Bounds()
         self.room = {False: self.bounds.small_held, True: self.bounds.large_held}
         self.held = {False: 0, True: 0}
 
-    @asynccontextmanager
-    async def body(self, request: web.Request) -> AsyncIterator[bytes | Rejected]:
-        """Yield the body, or why it was not read to its end; its bytes count as held until the context ends."""
-        if request.content_length is not None and request.content_length > self.bounds.size:
-            yield self._too_large()
-            return
-        held = _Held(self)
-        try:
-            yield await self._read(request, held) or bytes(held.body)
-        finally:
-            held.give_back()
-
-    async def _read(self, request: web.Request, held: _Held) -> Rejected | None:
-        clock = asyncio.get_running_loop()
-        begun = clock.time()
-        try:
-            async with asyncio.timeout(min(self.bounds.grace_s, self.bounds.within_s)) as limit:
-                async for chunk in request.content.iter_any():
-                    room = held.add(chunk)
-                    if len(held.body) > self.bounds.size:
-                        return self._too_large()
-                    if not room:
-                        return _rejected(503, "too much is being received at once, come again")
-                    limit.reschedule(begun + self._allowed_s(len(held.body)))
-        except TimeoutError:
-            return _rejected(
-                408, f"the body came too slowly ({len(held.body)} bytes in {clock.time() - begun:.0f} s)"
-            )
-        except ConnectionError:
-            return _rejected(400, f"the sender hung up after {len(held.body)} bytes")
-        except (ClientPayloadError, HttpProcessingError):
-            return _rejected(400, "the body is not framed as HTTP wants it")
-        return None
-
-    def _allowed_s(self, received: int) -> float:
-        """Return how long `received` bytes may have taken."""
-        return min(self.bounds.within_s, max(self.bounds.grace_s, received / self.bounds.rate))
-
-    def _too_large(self) -> Rejected:
-        return _rejected(413, f"the body is larger than {self.bounds.size} bytes")
+    def body(self) -> Body:
+        """Return what the next body is read into, a context."""
+        return Body(self)
 
 
 def _rejected(status: int, reason: str) -> Rejected:

@@ -7,7 +7,7 @@ signature over the raw bytes, and only then what is in it. An authentic delivery
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
 
@@ -102,19 +102,18 @@ def _accept(
         keys = ", ".join(sorted({change.repository.key for change in changes}))
         return Ignored(reason=f"the repository {keys} is not in this source's list")
     by = Delivery(provider=source.provider, source=source.name, id=delivery, assurance=assurance)
-    hops = EventHops(received=request.received, accepted=now)
     try:
-        messages = tuple(_message(change, by, source, hops) for change in wanted)
+        messages = tuple(_message(change, by, source, request.received, now) for change in wanted)
     except ContractError as error:
         return _rejected(400, str(error))
     return Accepted(messages=messages, delivery=delivery, digest=digest)
 
 
-def _message(change: RefChange, by: Delivery, source: Source, hops: EventHops) -> Message:
+def _message(change: RefChange, by: Delivery, source: Source, received: datetime, now: datetime) -> Message:
     return Message(
         id=event_id(source.name, by.id, change.ref.full),
         source=f"//{source.installation}/sources/{source.name}",
-        time=hops.accepted,
+        time=now,
         data=RefUpdated(
             repository=change.repository,
             ref=change.ref,
@@ -125,7 +124,7 @@ def _message(change: RefChange, by: Delivery, source: Source, hops: EventHops) -
             forced=change.forced,
             actor=change.actor,
             delivery=by,
-            hops=replace(hops, pushed=change.pushed),
+            hops=EventHops(received=received, accepted=now, pushed=change.pushed),
         ),
     )
 

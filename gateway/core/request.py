@@ -1,20 +1,26 @@
 """A delivery as it came: raw headers, raw body."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 __all__ = ["Headers", "Request"]
 
 
-@dataclass(frozen=True, slots=True)
 class Headers:
     """Header fields as bytes, in their order; names are compared without case."""
 
-    fields: tuple[tuple[bytes, bytes], ...]
+    __slots__ = ("_values", "fields")
 
-    def all(self, name: bytes) -> tuple[bytes, ...]:
-        """Return every value of `name` (lower case)."""
-        return tuple(value for key, value in self.fields if key.lower() == name)
+    def __init__(self, fields: tuple[tuple[bytes, bytes], ...]) -> None:
+        self.fields = fields
+        self._values: dict[bytes, list[bytes]] = {}
+        for name, value in fields:
+            self._values.setdefault(name.lower(), []).append(value)
+
+    def all(self, name: bytes) -> Sequence[bytes]:
+        """Return every value of `name` (lower case), in their order."""
+        return self._values.get(name, ())
 
     def one(self, name: bytes) -> bytes | None:
         """Return the value of `name` (lower case) if it is there exactly once."""
