@@ -93,6 +93,13 @@ class Scribe:
         """The target is about to be written."""
         await self._keep(attempt, attempt.place.record.writing(commit))
 
+    async def undone(self, attempt: Attempt, before: SyncRecord) -> None:
+        """A drift was undone: what stood before stands again, and is said where that is that all is well."""
+        if before.key is None:
+            await self._keep(attempt, before)
+        else:
+            await self.end(attempt, Word.APPLIED, before.applied, key=before.key)
+
     async def stumble(self, attempt: Attempt, commit: CommitId | None, message: str, *, lasting: bool) -> None:
         """An error that may pass: `working` with its message until the Sync's timeout, then `failed`."""
         now = utc_now()

@@ -8,7 +8,7 @@ what runs is kept. A drift is undone from the mirror, so that it needs neither G
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
@@ -95,7 +95,10 @@ class Reconciler:
             return Postponed(until=free)
         try:
             remote = await self._remote(attempt)
-            return await self._undo_drift(attempt, remote) or await self._follow(attempt, remote)
+            undone = await self._undo_drift(attempt, remote) if TriggerKind.DRIFT in run.kinds else None
+            if undone is not None and run.kinds == {TriggerKind.DRIFT}:
+                return undone
+            return await self._follow(attempt, remote)
         except (GitError, CredentialError) as error:
             awaited = run.awaited.commit if run.awaited else None
             await self._scribe.stumble(attempt, awaited, str(error), lasting=_is_lasting(error))
@@ -106,20 +109,29 @@ class Reconciler:
         name = source.secret_ref.name if source.secret_ref else None
         return await asyncio.to_thread(read_remote, source.url, self._secrets, name)
 
-    async def _undo_drift(self, attempt: Attempt, remote: Remote) -> End | None:
-        """Undo a drift from the mirror, without asking Git's server; None where that is not what is to be done."""
-        commit, key = attempt.place.record.applied, attempt.place.record.key
-        if attempt.run.kinds != {TriggerKind.DRIFT} or commit is None or key is None:
+    async def _undo_drift(self, whole: Attempt, remote: Remote) -> End | None:
+        """Make the target what it was, from the mirror, before Git's server is asked; None where that is not known.
+
+        What became of later commits does not matter, and is not touched: their own runs speak of them.
+        """
+        place, before = whole.place, whole.place.record
+        if before.applied is None or before.made is None or before.made.policy != place.sync.policy:
             return None
+        alone = replace(whole.run, kinds=frozenset({TriggerKind.DRIFT}), announcements=())
+        attempt = Attempt(place=place, run=alone, started=whole.started)
         try:
-            if await self._has_drifted(attempt, key.tree):
-                await self._apply(attempt, remote, commit, key.tree)
-                await self._scribe.end(attempt, Word.APPLIED, commit, key=key)
+            if await self._has_drifted(attempt, before.made.tree):
+                await self._apply(attempt, remote, before.applied, before.made.tree)
+                await self._scribe.undone(attempt, before)
         except TargetError as error:
-            await self._scribe.stumble(attempt, commit, str(error), lasting=False)
+            _log.warning("a drift cannot be undone", sync=whole.run.key, error=str(error))
+            place.record = before
+            if before.key is not None:
+                await self._scribe.stumble(attempt, before.applied, str(error), lasting=False)
             return End.FAILED
         except TransientError as error:
             _log.info("the mirror has lost something and is fetched anew", sync=attempt.run.key, error=str(error))
+            place.record = before
             return None
         return End.DONE
 
@@ -181,12 +193,13 @@ class Reconciler:
         if tree is None:
             message = f"PathGone: the commit has no folder {place.sync.watches.path}; what runs is kept"
             return await self._settle(attempt, remote, tip, Word.FAILED, message=message)
-        key = TreeKey(tree=tree, policy=place.sync.policy)
+        key, made = TreeKey(tree=tree, policy=place.sync.policy), place.record.made
         try:
             if place.record.is_unchanged(key) and not await self._has_drifted(attempt, tree):
                 return await self._settle(attempt, remote, tip, Word.UNCHANGED, key=key)
             await self._apply(attempt, remote, tip, tree)
         except TargetError as error:
+            place.record = place.record.still(made)
             if error.permanent:
                 return await self._settle(attempt, remote, tip, Word.REJECTED, message=str(error))
             await self._scribe.stumble(attempt, tip, str(error), lasting=False)

@@ -6,7 +6,8 @@ Whatever is offered for a key is gathered into one want, and a run takes all of 
 - one run of a key at a time, `slots` runs in all, what has been ready longest first;
 - a key offered while it is busy runs again;
 - the order and the repetition of offers change nothing (`announced.gather` is a set; so are the kinds);
-- failures back off; a new announcement, a change or a person does not wait for that, a drift does.
+- failures back off; a new announcement, a change or a person does not wait for that;
+- a drift waits only where undoing one went wrong: it needs no Git, so it runs alone while the rest backs off (P13).
 
 It only decides: `due` says what to start, and whoever started it says how it ended by exactly one of `done`,
 `failed`, `waiting` and `postponed`. Time and chance (0 to 1) are arguments.
@@ -34,6 +35,7 @@ _RANK: Final = (
 """What a run says started it, where several did."""
 _URGENT: Final = frozenset({TriggerKind.PERSON, TriggerKind.CHANGE})
 """Kinds that end a backing off; a new announcement does as well."""
+_DRIFT: Final = frozenset({TriggerKind.DRIFT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,8 @@ class _Entry:
     """From when the want may run."""
     hold: datetime | None = None
     """Until when it does not, after a run that did not end well."""
+    drift_held: bool = False
+    """Whether that run had a drift to undo as well, so that drifts wait too."""
     run: Run | None = None
     fresh: bool = False
     """Whether something urgent came since the run began."""
@@ -103,7 +107,17 @@ class _Entry:
         """When it runs next, were it not busy."""
         if self.ready is None:
             return self.poll_at
-        return max(self.ready, self.hold) if self.hold else self.ready
+        drifted = TriggerKind.DRIFT in self.kinds and not self.drift_held
+        return self.ready if self.hold is None or drifted else max(self.ready, self.hold)
+
+    def take(self, now: datetime) -> tuple[frozenset[TriggerKind], tuple[Announced, ...]]:
+        """Take what may run at `now` out of the want: all of it, or a drift alone while the rest is held."""
+        if self.hold is not None and self.hold > now:
+            self.kinds -= _DRIFT
+            return _DRIFT, ()
+        taken = self.kinds or frozenset({TriggerKind.INTERVAL}), self.announcements
+        self.kinds, self.announcements, self.ready, self.hold = frozenset(), (), None, None
+        return taken
 
 
 @dataclass(slots=True)
@@ -164,7 +178,7 @@ class Inbox:
             for key, entry in self._entries.items()
             if entry.run is None and entry.due_at() <= now
         )
-        return tuple(self._start(key) for _, key in waiting[: max(0, self.slots - len(self.busy))])
+        return tuple(self._start(key, now) for _, key in waiting[: max(0, self.slots - len(self.busy))])
 
     def next_due(self) -> datetime | None:
         """Return when to call `due` again if nothing happens before; null while no run can start."""
@@ -179,12 +193,14 @@ class Inbox:
         return frozenset(one.commit for one in announcements if one.commit is not None)
 
     def done(self, key: SyncName, now: datetime, chance: float) -> None:
-        """End the run of `key`: everything it took is answered."""
-        entry, _ = self._end(key)
+        """End the run of `key`: everything it took is answered. What undid a drift did not look at Git."""
+        entry, run = self._end(key)
         if entry is None:
             return
-        entry.failures = entry.lags = 0
-        entry.poll_at = now + jitter(entry.pace.interval, chance)
+        if entry.hold is None:
+            entry.failures = entry.lags = 0
+        if run is None or run.kinds != _DRIFT:
+            entry.poll_at = now + jitter(entry.pace.interval, chance)
 
     def failed(self, key: SyncName, now: datetime, chance: float) -> None:
         """End the run of `key` and put back what it took, for after a pause that grows with each failure."""
@@ -194,6 +210,7 @@ class Inbox:
         if not entry.fresh:
             entry.failures += 1
             entry.hold = now + backoff(entry.failures, entry.pace.retry, chance)
+            entry.drift_held = TriggerKind.DRIFT in run.kinds
         self._want(entry, run.kinds, run.announcements, now)
 
     def waiting(self, key: SyncName, now: datetime) -> None:
@@ -208,6 +225,7 @@ class Inbox:
         if not entry.fresh:
             entry.lags += 1
             entry.hold = _try_again(run, entry, now)
+            entry.drift_held = TriggerKind.DRIFT in run.kinds
         self._want(entry, run.kinds, run.announcements, now)
 
     def postponed(self, key: SyncName, now: datetime, until: datetime) -> None:
@@ -215,7 +233,7 @@ class Inbox:
         entry, run = self._end(key)
         if entry is None or run is None:
             return
-        entry.hold = until
+        entry.hold, entry.drift_held = until, False
         self._want(entry, run.kinds, run.announcements, now)
 
     def _want(
@@ -225,15 +243,10 @@ class Inbox:
         entry.announcements = gather((*entry.announcements, *announced))
         entry.ready = ready if entry.ready is None else min(entry.ready, ready)
 
-    def _start(self, key: SyncName) -> Run:
+    def _start(self, key: SyncName, now: datetime) -> Run:
         entry = self._entries[key]
-        entry.run = Run(
-            key=key,
-            kinds=entry.kinds or frozenset({TriggerKind.INTERVAL}),
-            announcements=entry.announcements,
-            failures=entry.failures,
-        )
-        entry.kinds, entry.announcements, entry.ready, entry.hold = frozenset(), (), None, None
+        kinds, announcements = entry.take(now)
+        entry.run = Run(key=key, kinds=kinds, announcements=announcements, failures=entry.failures)
         entry.fresh = False
         return entry.run
 

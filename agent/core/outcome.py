@@ -6,6 +6,7 @@ The rules kept here:
 - a passing error is `working` with its message until it has lasted for the Sync's timeout, then `failed` (R37);
 - `unchanged` is a short cut past work that ended well, never past a failure: once a run begins to write, or ends
   `failed` or `rejected`, the key is forgotten and the next run makes a fresh attempt (R35);
+- what the target was made of is known apart from that: a drift is undone whatever became of later commits (P8, P13);
 - a run that nobody announced and that says nothing new leaves the history as it is, so that polling does not push
   out words that somebody waits for.
 """
@@ -47,7 +48,8 @@ class SyncRecord:
         commit: the commit `word` is about.
         message: what goes with `word`.
         applied: the commit that was applied last.
-        key: of what the target has, while that is certain: null once a run began to write, until one ended well.
+        key: of what the target has, if the last run ended well; what it makes anew is `unchanged`.
+        made: of what the target has, whatever became of later commits; null while a run writes.
         health: of what runs.
         outcomes: the last ten final words, newest last.
         failing_since: when attempts began to go wrong.
@@ -59,6 +61,7 @@ class SyncRecord:
     message: Note = Note("")
     applied: CommitId | None = None
     key: TreeKey | None = None
+    made: TreeKey | None = None
     health: Health = _NOT_ASKED
     outcomes: tuple[Outcome, ...] = ()
     failing_since: datetime | None = None
@@ -92,7 +95,11 @@ class SyncRecord:
 
     def writing(self, commit: CommitId) -> Self:
         """Return the record of a Sync whose target is about to be written: what it has is uncertain from here on."""
-        return replace(self.now(Word.WORKING, commit), key=None)
+        return replace(self.now(Word.WORKING, commit), key=None, made=None)
+
+    def still(self, made: TreeKey | None) -> Self:
+        """Return the record of a Sync whose target was not written after all."""
+        return replace(self, made=made)
 
     def stumbled(self, commit: CommitId | None, message: str, now: datetime) -> Self:
         """Return the record after an attempt at `commit` (null: not even known) met an error that may pass."""
@@ -122,6 +129,7 @@ class SyncRecord:
             message=outcome.message,
             applied=outcome.commit if ok else self.applied,
             key=key if ok else None,
+            made=key if ok and key else self.made,
             outcomes=self.outcomes if self._is_no_news(outcome) else _remember(self.outcomes, outcome),
             failing_since=self.failing_since if still_failing else None,
             failing_commit=self.failing_commit if still_failing else None,

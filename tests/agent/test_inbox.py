@@ -133,13 +133,54 @@ def test_success_ends_the_backing_off() -> None:
     assert only(inbox.due(at(2))).failures == 0
 
 
+@pytest.mark.parametrize("during", [True, False], ids=["while it runs", "while it backs off"])
+def test_a_drift_is_undone_while_git_is_away(*, during: bool) -> None:
+    """P13: it runs alone, at once, as often as it comes; it neither brings the rest forward nor puts it off."""
+    inbox = watching()
+    inbox.offer(SITE, EVENTS, NOW, announced(1))
+    inbox.due(NOW)
+    if during:
+        inbox.offer(SITE, DRIFT, at(1))
+    inbox.failed(SITE, at(2), 1.0)
+    for seconds in (2.1, 2.2):
+        if not during or seconds > 2.1:
+            inbox.offer(SITE, DRIFT, at(seconds))
+        run = only(inbox.due(at(seconds)))
+        assert run.kinds == {DRIFT}
+        assert not run.announcements
+        inbox.done(SITE, at(seconds), MIDDLE)
+    assert inbox.due(at(2.9)) == ()
+    run = only(inbox.due(at(3)))
+    assert (events(run), run.failures) == ([1], 1)
+
+
+def test_a_drift_that_cannot_be_undone_backs_off() -> None:
+    """A fight, or a full disk, is no hot loop."""
+    inbox = watching()
+    inbox.offer(SITE, DRIFT, NOW)
+    inbox.due(NOW)
+    inbox.failed(SITE, NOW, 1.0)
+    inbox.offer(SITE, DRIFT, at(0.5))
+    assert inbox.due(at(0.9)) == ()
+    assert only(inbox.due(at(1))).kinds == {DRIFT}
+
+
+def test_drifts_do_not_put_off_the_poll() -> None:
+    """Undoing one asks nobody for news."""
+    inbox = watching()
+    for seconds in range(0, 300, 10):
+        inbox.offer(SITE, DRIFT, at(seconds))
+        inbox.due(at(seconds))
+        inbox.done(SITE, at(seconds), MIDDLE)
+    assert only(inbox.due(at(300))).kinds == {INTERVAL}
+
+
 @pytest.mark.parametrize(
     ("offer", "hurries"),
     [
         (lambda inbox: inbox.offer(SITE, EVENTS, at(2), announced(2)), True),
         (lambda inbox: inbox.offer(SITE, PERSON, at(2)), True),
         (lambda inbox: inbox.offer(SITE, CHANGE, at(2)), True),
-        (lambda inbox: inbox.offer(SITE, DRIFT, at(2)), False),
         (lambda inbox: inbox.offer(SITE, INTERVAL, at(2)), False),
         (lambda inbox: inbox.offer(SITE, EVENTS, at(2)), False),
         (lambda inbox: inbox.offer(SITE, EVENTS, at(2), announced(1)), False),
@@ -148,7 +189,6 @@ def test_success_ends_the_backing_off() -> None:
         "a new announcement",
         "a person",
         "a change of the Sync",
-        "a drift",
         "a timer",
         "a resync",
         "an announcement heard before",
@@ -156,7 +196,7 @@ def test_success_ends_the_backing_off() -> None:
 )
 @pytest.mark.parametrize("during", [True, False], ids=["while it runs", "while it backs off"])
 def test_what_ends_a_backing_off(offer: Callable[[Inbox], None], *, hurries: bool, during: bool) -> None:
-    """A new announcement, a change or a person runs at once; the rest waits, lest a drift fight be a hot loop."""
+    """A new announcement, a change or a person runs at once, with all that was put back; the rest waits."""
     inbox = watching()
     inbox.offer(SITE, EVENTS, NOW, announced(1))
     inbox.due(NOW)
@@ -314,7 +354,7 @@ class InboxLaws(RuleBasedStateMachine):
         self.now = NOW
         self.running: dict[SyncName, Run] = {}
         self.open: dict[SyncName, set[MessageId]] = {}
-        self.wanted: set[SyncName] = set()
+        self.wanted: set[tuple[SyncName, TriggerKind]] = set()
         self.orphans: set[SyncName] = set()
         self.number = 0
         self.inbox = Inbox()
@@ -332,7 +372,7 @@ class InboxLaws(RuleBasedStateMachine):
         self.inbox.forget(key)
         self.inbox.watch(key, PACE, self.now, MIDDLE)
         self.open[key] = set()
-        self.wanted.discard(key)
+        self.wanted -= {(key, kind) for kind in TriggerKind}
         self.orphans |= {key} & self.running.keys()
 
     @rule(key=keys, back=st.integers(0, 3))
@@ -343,12 +383,12 @@ class InboxLaws(RuleBasedStateMachine):
         one = announced(number, heard=self.now)
         self.inbox.offer(key, EVENTS, self.now, one)
         self.open[key].add(one.event)
-        self.wanted.add(key)
+        self.wanted.add((key, EVENTS))
 
     @rule(key=keys, kind=st.sampled_from([INTERVAL, DRIFT, CHANGE, PERSON]), later=st.integers(0, 20))
     def offer(self, key: SyncName, kind: TriggerKind, later: int) -> None:
         self.inbox.offer(key, kind, self.now, at=self.now + timedelta(seconds=later))
-        self.wanted.add(key)
+        self.wanted.add((key, kind))
 
     @rule(ms=st.integers(0, 400_000))
     def time_passes(self, ms: int) -> None:
@@ -356,13 +396,20 @@ class InboxLaws(RuleBasedStateMachine):
 
     @rule()
     def take(self) -> None:
-        """Start what is due: never what runs, never more than fits, each with everything that is open."""
+        """Start what is due: never what runs, never more than fits, with all that is open, or a drift alone."""
         for run in self.inbox.due(self.now):
             assert run.key not in self.running
-            assert self.open[run.key] == set(run.trigger.events)
             self.running[run.key] = run
+            wanted = {kind for key, kind in self.wanted if key == run.key}
+            if run.kinds == {DRIFT} != wanted:
+                assert DRIFT in wanted
+                assert not run.announcements
+                self.wanted.remove((run.key, DRIFT))
+                continue
+            assert run.kinds == (wanted or {INTERVAL})
+            assert self.open[run.key] == set(run.trigger.events)
             self.open[run.key] = set()
-            self.wanted.discard(run.key)
+            self.wanted -= {(run.key, kind) for kind in wanted}
         assert len(self.running) <= self.inbox.slots
 
     @precondition(lambda self: self.running)
@@ -376,7 +423,7 @@ class InboxLaws(RuleBasedStateMachine):
             return
         if key not in self.orphans:
             self.open[key] |= set(run.trigger.events)
-            self.wanted.add(key)
+            self.wanted |= {(key, kind) for kind in run.kinds}
         self.orphans.discard(key)
         if how == "failed":
             self.inbox.failed(key, self.now, chance)

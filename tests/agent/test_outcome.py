@@ -72,6 +72,15 @@ def test_unchanged_never_hides_a_write_that_was_cut_off() -> None:
     assert not SyncRecord.from_json(orjson.loads(writing.to_json())).is_unchanged(TREE)
 
 
+@pytest.mark.parametrize("word", [Word.FAILED, Word.REJECTED])
+def test_what_the_target_was_made_of_is_known_whatever_became_of_later_commits(word: Word) -> None:
+    """A drift is undone all the same (P8); while a run writes nobody knows what is there."""
+    record = SyncRecord().after(said(Word.APPLIED, A), key=TREE)
+    assert record.after(said(word, B)).made == TREE
+    assert record.writing(B).made is None
+    assert record.writing(B).still(record.made).after(said(word, B)).made == TREE
+
+
 def test_a_fetch_that_stumbled_does_not_cost_the_short_cut() -> None:
     assert APPLIED_A.stumbled(None, "no route", NOW).is_unchanged(TREE)
 
