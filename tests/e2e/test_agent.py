@@ -14,7 +14,7 @@ import pytest_asyncio
 import yaml
 
 from bellpull.cli.demo.repository import NOWHERE, Push
-from bellpull.cli.demo.world import World, world
+from bellpull.cli.demo.world import Program, World, world
 from bellpull.contract.text import CommitId
 from tests.e2e.site import Site, document, open_to_all, until
 from tests.parts.git import Repository
@@ -145,6 +145,27 @@ async def test_without_the_gateway_the_agent_polls(running: World) -> None:
     await running.gateway.start("listening")
     await site.announce(push)
     await site.word(push.after, "applied", "unchanged")
+
+
+async def test_no_port_is_open_into_the_agents_machine(running: World) -> None:
+    """P3: the agent has connections that it opened, and listens on nothing; the gateway, to compare, listens."""
+    listening = {"agent": _listening(running.agent), "gateway": _listening(running.gateway)}
+    assert (len(listening["agent"]), len(listening["gateway"])) == (0, 3), listening
+
+
+def _listening(program: Program) -> set[str]:
+    """Return the local addresses at which a program's process listens, of any protocol with ports."""
+    assert program.process is not None
+    proc = Path("/proc") / str(program.process.pid)
+    opened = [str(entry.readlink()) for entry in (proc / "fd").iterdir()]
+    inodes = {name.removeprefix("socket:[").rstrip("]") for name in opened if name.startswith("socket:")}
+    rows = [
+        (name, line.split())
+        for name in ("tcp", "tcp6", "udp", "udp6")
+        for line in (proc / "net" / name).read_text().splitlines()[1:]
+    ]
+    waits = {"tcp": "0A", "udp": "07"}
+    return {f"{name} {row[1]}" for name, row in rows if row[9] in inodes and row[3] == waits[name[:3]]}
 
 
 async def test_two_syncs_of_one_repository_each_answer(running: World) -> None:
