@@ -1,4 +1,4 @@
-"""What a tip says of an announced commit: the table of cases, and the laws (R33)."""
+"""What a tip says of an announced commit: the table of cases, and the laws (R33, P4)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

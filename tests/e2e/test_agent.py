@@ -6,6 +6,7 @@ What is asked for is what a user sees: the page that is served, and the gateway'
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from bellpull.cli.demo.git_server import GitServer
 from bellpull.cli.demo.repository import NOWHERE, Push
 from bellpull.cli.demo.world import Program, World, world
 from bellpull.contract.text import CommitId
@@ -34,6 +36,7 @@ _SYNCS: Final[dict[str, dict[str, Any]]] = {
     "restarted": {},
     "reverted": {},
     "mistyped": {"source": {"path": "./pubic"}},
+    "forged": {},
 }
 
 
@@ -101,7 +104,7 @@ async def test_history_that_is_rewritten_is_followed(running: World) -> None:
 
 
 async def test_a_deleted_branch_ends_what_was_announced_for_it_and_keeps_what_runs(running: World) -> None:
-    """What was pending for a branch that is deleted ends as `rejected: RefDeleted`; the site stays."""
+    """P5: what was pending for a branch that is deleted ends as `rejected: RefDeleted`; the site stays."""
     site = Site(running, "gone")
     draft = await site.commit("never seen", branch="draft")
     pending = Push(before=site.git.tip("main") or "", after=draft.after)
@@ -145,6 +148,21 @@ async def test_without_the_gateway_the_agent_polls(running: World) -> None:
     await running.gateway.start("listening")
     await site.announce(push)
     await site.word(push.after, "applied", "unchanged")
+
+
+async def test_a_forged_event_costs_a_look_and_no_more(running: World, tmp_path: Path) -> None:
+    """P4: signed as it is, it names a commit that is not there and another server; Git decides, the agent's own."""
+    site = Site(running, "forged")
+    async with GitServer(tmp_path) as elsewhere:
+        forger = replace(running, git_url=elsewhere.url, deliveries=1000)
+        forged = Push(before=site.git.tip("main") or "", after="f" * 40)
+        assert (await forger.deliver(forged, name="sites/forged")).status == 202
+        await site.word(forged.after, "waiting")
+        assert site.read() == "first"
+        commit = await site.announce(await site.commit("real"))
+        await site.shows("real")
+        await site.word(commit, "applied")
+        assert elsewhere.requests == 0
 
 
 async def test_no_port_is_open_into_the_agents_machine(running: World) -> None:
