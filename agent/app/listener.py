@@ -2,7 +2,8 @@
 
 The cursor moves only after the inbox has what a frame says, and is on disk within a second; losing it costs a few
 events heard twice. After every reconnect the agent looks at everything again, at most once in five minutes, so
-that no loss has to be detected to be repaired (R1).
+that no loss has to be detected to be repaired (R1). When to come back, and by which way, is
+`agent.core.reconnect`'s to say.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Final
 
 from agent.adapters.state import StateFolder
 from agent.core.hear import ACKS, Ack, hear
+from agent.core.reconnect import Pauses
 from agent.ports.queue import AccessRefusedError, Queue, QueueError
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.message import Message
@@ -24,10 +26,7 @@ from bellpull.runtime.logs import logger
 __all__ = ["Listener"]
 
 _log = logger(__name__)
-_RETRY_S: Final = (1.0, 30.0)
-_REFUSED_RETRY_S: Final = (10.0, 60.0)
 _RESYNC_EVERY: Final = timedelta(minutes=5)
-_SAVE_EVERY_S: Final = 1.0
 
 
 class Listener:
@@ -70,48 +69,54 @@ class Listener:
         self._cursor: Cursor | None = None
         self._saved: Cursor | None = None
         self._connected_before = False
+        self._owes_resync = False
         self._resynced: datetime | None = None
 
     async def run(self) -> None:
         """Listen, for ever."""
         self._cursor = self._saved = await asyncio.to_thread(self._state.cursor)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._save_cursor())
+            tasks.create_task(self._every_second())
             await self._listen()
 
     async def _listen(self) -> None:
-        retry_s = _RETRY_S[0]
+        clock = asyncio.get_running_loop().time
+        pauses = Pauses(lost=clock())
         while True:
-            bounds_s = _RETRY_S
+            refused, first_heard = False, None
             try:
-                first = True
                 async for frame in self._queue.listen(self._cursor):
-                    if first:
+                    if first_heard is None:
+                        first_heard = clock()
                         self._on_connected()
-                        first = False
-                        retry_s = _RETRY_S[0]
                     self._on_frame(frame)
                 self._lost("the gateway ended the connection")
                 _log.info("the gateway ended the stream")
-            except AccessRefusedError as error:
-                bounds_s = _REFUSED_RETRY_S
-                self._lost(str(error))
-                _log.warning("the gateway does not let this agent in", error=str(error))
             except QueueError as error:
-                self._lost(str(error))
-                _log.warning("the gateway cannot be heard", error=str(error), retry_within_s=retry_s)
-            await asyncio.sleep(random.uniform(0, max(retry_s, bounds_s[0])))
-            retry_s = min(retry_s * 2, bounds_s[1])
+                refused = isinstance(error, AccessRefusedError)
+                self._on_lost(error, refused=refused)
+            pauses = pauses.after(clock(), heard=first_heard)
+            await asyncio.sleep(pauses.pause_s(clock(), random.random(), refused=refused))
+
+    def _on_lost(self, error: QueueError, *, refused: bool) -> None:
+        self._lost(str(error))
+        event = "the gateway does not let this agent in" if refused else "the gateway cannot be heard"
+        _log.warning(event, error=str(error))
 
     def _on_connected(self) -> None:
         _log.info("hearing the gateway", cursor=str(self._cursor) if self._cursor else None)
         self._connected()
-        now = utc_now()
+        self._owes_resync |= self._connected_before
+        self._connected_before = True
+        self._resync_if_due(utc_now())
+
+    def _resync_if_due(self, now: datetime) -> None:
+        """Look at everything, as something may have been missed; one that comes too soon is put off, not left out."""
         due = self._resynced is None or now - self._resynced >= _RESYNC_EVERY
-        if self._connected_before and due:
+        if self._owes_resync and due:
+            self._owes_resync = False
             self._resynced = now
             self._resync("the stream was interrupted")
-        self._connected_before = True
 
     def _on_frame(self, frame: Frame) -> None:
         self._heard(utc_now())
@@ -135,10 +140,11 @@ class Listener:
             self._take(heard.message, now)
         return ack is not Ack.LEAVE
 
-    async def _save_cursor(self) -> None:
+    async def _every_second(self) -> None:
         try:
             while True:
-                await asyncio.sleep(_SAVE_EVERY_S)
+                await asyncio.sleep(1)
+                self._resync_if_due(utc_now())
                 await self._save()
         finally:
             await self._save()
