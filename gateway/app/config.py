@@ -5,9 +5,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from bellpull.contract.patterns import is_pattern
 from bellpull.contract.text import Name
 from bellpull.runtime.config import Address, SecretRef, Settings, kind, load
-from gateway.core.patterns import is_pattern
 from gateway.core.providers import PROVIDERS
 
 __all__ = ["GatewayConfig", "Listen", "Patterns", "SealSettings", "SourceSettings", "load_config"]

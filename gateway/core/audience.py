@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.core.patterns import matches
+from bellpull.contract.patterns import matches
 
 __all__ = ["may_hear"]
 

@@ -15,10 +15,10 @@ from bellpull.contract.errors import ContractError
 from bellpull.contract.event import Assurance, Delivery, EventHops, RefUpdated
 from bellpull.contract.ids import body_digest, event_id
 from bellpull.contract.message import Message
+from bellpull.contract.patterns import matches
 from bellpull.contract.text import Name
 from bellpull.runtime.secret import Secret
 from gateway.core.json_reader import PayloadError
-from gateway.core.patterns import matches
 from gateway.core.providers import PROVIDERS
 from gateway.core.providers.provider import Ignored, RefChange
 from gateway.core.request import Headers, Request

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bellpull.contract.message import Data
+from bellpull.contract.patterns import matches
 from bellpull.contract.report import Heartbeat, Report
 from bellpull.contract.text import Name, SyncName
-from gateway.core.patterns import matches
 
 __all__ = ["InScope", "OutOfScope", "scope"]
 

@@ -1,4 +1,8 @@
-"""Patterns on `Repository.key`: `*` stands for anything within one part, `**` across parts. Case is folded."""
+"""Patterns on `Repository.key`, in sources and enrolment records.
+
+`*` stands for anything within one part, `**` across parts. Case is folded. Both sides ask here, so that what an agent
+takes for a repository that it may hear is one.
+"""
 
 import re
 from collections.abc import Iterable

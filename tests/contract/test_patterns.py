@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.core.patterns import is_pattern, matches
+from bellpull.contract.patterns import is_pattern, matches
 
 
 @pytest.mark.parametrize(
