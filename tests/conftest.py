@@ -3,10 +3,11 @@
 import pytest
 
 from tests import parts, soak
+from tests.github_com import free_ports
 from tests.parts.git import git_programs, git_server, repository
 from tests.parts.nginx import nginx_program
 
-__all__ = ["git_programs", "git_server", "nginx_program", "repository"]
+__all__ = ["free_ports", "git_programs", "git_server", "nginx_program", "repository"]
 
 _ONLY_WHEN_ASKED_FOR = ("soak", "bench")
 
