@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from agent.core.inbox import Pace
+from agent.core.ssh_address import ssh_address
 from bellpull.contract.report import Watches
 from bellpull.contract.repository import Ref, RefKind, Repository
 from bellpull.contract.text import RefName, SyncName, TreePath, text
@@ -86,8 +87,10 @@ _Duration = Annotated[
 
 def _repository_url(value: str) -> str:
     Repository.from_url(value)  # one reading of URLs, here and where events are matched
+    if ssh_address(value) is not None:
+        return value
     if not value.startswith(_WEB):
-        raise ValueError("is not an https:// or http:// URL: SSH is not built yet")
+        raise ValueError("is not an https://, http:// or ssh:// URL, nor USER@HOST:PATH")
     if _URL_WITH_USER.match(value):
         raise ValueError("has credentials in it: name a secretRef instead (files username, password)")
     if not _has_port_or_none(value):
@@ -163,14 +166,15 @@ class SecretReference(_Part):
     """A secret by name."""
 
     name: SecretName
-    """A folder below the agent's `secrets`, with the files `username` and `password`."""
+    """A folder below the agent's `secrets`: for HTTPS with the files `username` and `password`, for SSH with
+    `identity` (a private key), `known_hosts`, and `password` where the key has a passphrase."""
 
 
 class Source(_Part):
     """What to read: one branch or one tag of a repository, or a folder of it."""
 
     url: Annotated[str, AfterValidator(_repository_url)]
-    """Where to fetch from, by HTTPS."""
+    """Where to fetch from, by HTTPS or SSH: `https://HOST/PATH`, `ssh://USER@HOST/PATH` or `USER@HOST:PATH`."""
     branch: Annotated[str, AfterValidator(_ref_name)] | None = None
     """The branch to follow; this or `tag`."""
     tag: Annotated[str, AfterValidator(_ref_name)] | None = None
@@ -178,12 +182,18 @@ class Source(_Part):
     path: Annotated[str, AfterValidator(_tree_path)] = ""
     """The folder to read, such as `./public`; all of the tree by default."""
     secret_ref: SecretReference | None = None
-    """Credentials for the repository; none for a public one."""
+    """Credentials for the repository; none for a public one by HTTPS."""
 
     @model_validator(mode="after")
     def _names_one_ref(self) -> Self:
         if (self.branch is None) == (self.tag is None):
             raise ValueError("needs exactly one of branch and tag")
+        return self
+
+    @model_validator(mode="after")
+    def _trusts_somebody(self) -> Self:
+        if self.secret_ref is None and ssh_address(self.url) is not None:
+            raise ValueError("needs a secretRef for SSH (files identity, known_hosts)")
         return self
 
     @property

@@ -6,8 +6,18 @@ from tests import parts, soak
 from tests.github_com import free_ports
 from tests.parts.git import git_programs, git_server, repository
 from tests.parts.nginx import nginx_program
+from tests.parts.sshd import sshd, sshd_keys, sshd_program
 
-__all__ = ["free_ports", "git_programs", "git_server", "nginx_program", "repository"]
+__all__ = [
+    "free_ports",
+    "git_programs",
+    "git_server",
+    "nginx_program",
+    "repository",
+    "sshd",
+    "sshd_keys",
+    "sshd_program",
+]
 
 _ONLY_WHEN_ASKED_FOR = ("soak", "bench")
 

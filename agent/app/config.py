@@ -49,7 +49,7 @@ class AgentConfig(Settings):
     syncs: Path
     """A file, or a folder of `*.yaml` files, of `kind: Sync` documents."""
     secrets: Path | None = None
-    """A folder with a folder for each `secretRef`, with the files `username` and `password`."""
+    """A folder with a folder for each `secretRef`, with the files that its Sync's `source` needs."""
     state: Path
     """A folder of the agent's own: mirrors, what was applied, where it stands in the stream."""
     git: GitSettings = GitSettings()

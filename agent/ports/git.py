@@ -10,6 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from agent.core.ancestry import Ancestry
 from agent.core.bounds import TreeTooLargeError
+from agent.core.known_hosts import Pins
+from agent.core.ssh_address import SshAddress
 from agent.core.tree import EntryMode, TreeEntry
 from bellpull.contract.repository import Ref
 from bellpull.contract.text import CommitId, TreePath
@@ -20,9 +22,11 @@ __all__ = [
     "EntryMode",
     "Git",
     "GitError",
+    "HostKeyError",
     "RefGoneError",
     "Remote",
     "RepositoryGoneError",
+    "SshAccess",
     "TransientError",
     "TreeEntry",
     "TreeReader",
@@ -32,12 +36,30 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SshAccess:
+    """How to get into a server by SSH, and by what to know it.
+
+    Attributes:
+        address: where it is.
+        identity: a private key, as OpenSSH or PEM have it: Ed25519, ECDSA or RSA.
+        passphrase: of that key.
+        pins: the keys the server may have.
+    """
+
+    address: SshAddress
+    identity: Secret
+    passphrase: Secret | None = None
+    pins: Pins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
-    """Where to fetch from, and as whom."""
+    """Where to fetch from, and as whom: by user and password with HTTPS, or with what SSH needs."""
 
     url: str
     username: str | None = None
     password: Secret | None = None
+    ssh: SshAccess | None = None
 
 
 def shown(url: str) -> str:
@@ -64,6 +86,10 @@ class RepositoryGoneError(GitError):
 
 class AccessDeniedError(GitError):
     """The server wants other credentials."""
+
+
+class HostKeyError(GitError):
+    """The server does not show a host key that is pinned: it may be another one. No credential was sent."""
 
 
 class TransientError(GitError):

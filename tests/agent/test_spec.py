@@ -191,9 +191,12 @@ def test_targets_beside_each_other() -> None:
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("git@git.example:acme/site", "is not an https:// or http:// URL: SSH is not built yet"),
-        ("ssh://git@git.example/acme/site", "is not an https:// or http:// URL: SSH is not built yet"),
-        ("git://git.example/acme/site", "is not an https:// or http:// URL: SSH is not built yet"),
+        ("git://git.example/acme/site", "is not an https://, http:// or ssh:// URL, nor USER@HOST:PATH"),
+        ("git.example:acme/site", "names no user: write it in front of the host, such as git@"),
+        ("ssh://git.example/acme/site", "names no user: write it in front of the host, such as git@"),
+        ("ssh://git:pw@git.example/acme/site", "has a password in it: SSH goes by the key `identity` of a secretRef"),
+        ("ssh://git@git.example:0/acme/site", "has a port that is not between 1 and 65535"),
+        ("git@git.example:acme/si'te", "has a path with a quote, a backslash or what cannot be printed"),
         (
             "https://me:pw@git.example/acme/site",
             "has credentials in it: name a secretRef instead (files username, password)",
@@ -228,6 +231,15 @@ def test_urls_that_are_refused(url: str, problem: str) -> None:
 )
 def test_urls_that_are_taken(url: str) -> None:
     assert read(document(source={"url": url})).spec.source.url == url
+
+
+@pytest.mark.parametrize("url", ["git@git.example:acme/site", "ssh://git@git.example:2222/acme/site.git"])
+def test_ssh_is_taken_with_a_secret_and_refused_without(url: str) -> None:
+    with_secret = read(document(source={"url": url, "secretRef": {"name": "site"}}))
+    assert with_secret.spec.source.repository.key == "git.example/acme/site"
+    assert problems(document(source={"url": url})) == [
+        "spec.source: needs a secretRef for SSH (files identity, known_hosts)"
+    ]
 
 
 @pytest.mark.parametrize(

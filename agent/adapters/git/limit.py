@@ -25,11 +25,21 @@ class Limit:
         """Return the limit that is `seconds` from now."""
         return cls(seconds=seconds, ends=monotonic() + seconds)
 
+    @property
+    def left(self) -> float:
+        """How many seconds are left, and a little: nothing waits for less than that."""
+        return max(0.001, self.ends - monotonic())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up, or nobody waits any more."""
+        return self.stop.is_set() or monotonic() > self.ends
+
     def check(self) -> None:
         """Go on, or not.
 
         Raises:
             StoppedError: not.
         """
-        if self.stop.is_set() or monotonic() > self.ends:
+        if self.is_over:
             raise StoppedError

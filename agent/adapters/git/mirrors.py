@@ -24,6 +24,7 @@ from pygit2.enums import ConfigLevel
 from agent.adapters.git.conversation import Account
 from agent.adapters.git.limit import Limit
 from agent.adapters.git.mirror import Mirror
+from agent.adapters.git.trust import HOME
 from agent.core.ancestry import Ancestry
 from agent.ports.git import GitError, Remote, TransientError, TreeReader
 from bellpull.contract.repository import Ref
@@ -123,6 +124,7 @@ class Mirrors:
         settings = pygit2.settings
         for level in _MACHINE:
             settings.search_path[level] = str(self._folder / "no-configuration")
+        HOME.move_into(self._folder / "home")
         settings.owner_validation = False  # the mirrors are this program's own, whoever it ran as when it made them
         settings.server_connect_timeout = _milliseconds(min(self._timeout_s, _CONNECT_S))
         settings.server_timeout = _milliseconds(min(self._timeout_s, _SILENCE_S))

@@ -13,13 +13,17 @@ import pygit2
 from agent.adapters.git.limit import Limit, StoppedError
 from agent.ports.git import AccessDeniedError, GitError, RepositoryGoneError, TransientError
 
-__all__ = ["CorruptError", "translated"]
+__all__ = ["CorruptError", "translated", "unreachable"]
 
 _STATUS: Final = re.compile(r"unexpected http status code: (\d{3})")
 _USER_IN_URL: Final = re.compile(r"//[^/@\s]*@")
+_KEY_UNREAD: Final = re.compile(r"(?i)private key|passphrase")
+_GONE: Final = re.compile(r"(?i)not found|not be found|not appear to be|not exist|no such|cannot find")
+_DENIED: Final = re.compile(r"(?i)denied|not allowed|unauthori[sz]ed|forbidden")
 _MAX_PROBLEM: Final = 300
-_OF_THE_REMOTE: Final = frozenset({0, 2, 12, 16, 26, 34})
-"""libgit2's error classes NONE, OS, NET, SSL, CALLBACK and HTTP: the others speak of what is in the mirror."""
+_SSH: Final = 23
+_OF_THE_REMOTE: Final = frozenset({0, 2, 12, 16, _SSH, 26, 34})
+"""libgit2's error classes NONE, OS, NET, SSL, SSH, CALLBACK and HTTP: the others speak of what is in the mirror."""
 
 
 class CorruptError(Exception):
@@ -37,14 +41,26 @@ def translated(url: str, limit: Limit) -> Iterator[None]:
     try:
         yield
     except StoppedError:
-        raise TransientError(url, f"not done within {limit.seconds:g} s; it is tried again") from None
+        raise _late(url, limit) from None
     except pygit2.AuthError:
         raise AccessDeniedError(url, "the server refused: mend the credentials of the secretRef") from None
     except pygit2.CertificateError:
         problem = "its certificate is not trusted: add the authority's to the agent's git.ca"
         raise TransientError(url, problem) from None
     except (pygit2.GitError, KeyError, ValueError) as error:
+        if limit.is_over:  # which may be why
+            raise _late(url, limit) from None
         raise _explained(url, error) from None
+
+
+def unreachable(url: str, error: OSError) -> TransientError:
+    """Return that the server at `url` cannot be dialled."""
+    why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+    return TransientError(url, f"the server cannot be reached: {_printable(why)}; it is tried again")
+
+
+def _late(url: str, limit: Limit) -> TransientError:
+    return TransientError(url, f"not done within {limit.seconds:g} s; it is tried again")
 
 
 def _explained(url: str, error: Exception) -> GitError | CorruptError:
@@ -53,6 +69,8 @@ def _explained(url: str, error: Exception) -> GitError | CorruptError:
         return GitError(url, f"{_printable(message)}: only repositories with SHA-1 ids can be fetched")
     if isinstance(error, KeyError) or getattr(error, "error_class", 0) not in _OF_THE_REMOTE:
         return CorruptError(_printable(message))  # a KeyError: an object that the mirror should have
+    if getattr(error, "error_class", 0) == _SSH:
+        return _said_by_ssh(url, message)
     status = _STATUS.search(message)
     if status is None:
         return TransientError(url, _problem(message))
@@ -71,10 +89,23 @@ def _refused(url: str, status: int) -> GitError:
             return TransientError(url, f"the server answered {status}; it is tried again")
 
 
+def _said_by_ssh(url: str, message: str) -> GitError:
+    """Return what the SSH library met, or the server's own words: SSH has no status of its own for them."""
+    if _KEY_UNREAD.search(message):
+        problem = "the key `identity` of the secretRef cannot be read: it is an Ed25519, ECDSA or RSA key as OpenSSH"
+        return AccessDeniedError(url, f"{problem} or PEM have it, and the file `password` holds its passphrase")
+    if _GONE.search(message):
+        problem = "there is no such repository, or not for this key: mend URL or secretRef"
+        return RepositoryGoneError(url, f"{problem} (the server said: {_printable(message)})")
+    if _DENIED.search(message):
+        return AccessDeniedError(url, f"the server said: {_printable(message)}: mend the key of the secretRef")
+    return TransientError(url, _problem(message))
+
+
 def _problem(message: str) -> str:
     if "redirect" in message:
         return f"{_printable(message)}: set the URL to where it leads"
-    if "timed out" in message:
+    if "timed out" in message.lower():
         return "the server went silent; it is tried again"
     return f"{_printable(message)}; it is tried again"
 
