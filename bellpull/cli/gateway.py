@@ -1,23 +1,43 @@
-"""`bellpull gateway`: the gateway, in the foreground."""
+"""`bellpull gateway`: the gateway, in the foreground; and what is done to it while it runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from bellpull.cli.failure import explained
 
-__all__ = ["gateway"]
+__all__ = ["ack_damage", "gateway"]
+
+_HELP: Final = "The gateway's configuration."
+_Inherited = Annotated[
+    Path | None, typer.Option("--config", "-c", help=f"{_HELP}  [default: that of `bellpull gateway`]")
+]
 
 
 def gateway(
-    config: Annotated[
-        Path, typer.Option("--config", "-c", envvar="BELLPULL_GATEWAY_CONFIG", help="The gateway's configuration.")
-    ] = Path("gateway.yaml"),
+    context: typer.Context,
+    config: Annotated[Path, typer.Option("--config", "-c", envvar="BELLPULL_GATEWAY_CONFIG", help=_HELP)] = Path(
+        "gateway.yaml"
+    ),
 ) -> None:
     """Receive webhooks, keep them on disk, serve them to agents. Runs until SIGTERM or SIGINT, then drains."""
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
     with explained(extra="gateway"):
         from gateway.app.main import main
 
         code = main(config)
     raise typer.Exit(code)
+
+
+def ack_damage(context: typer.Context, config: _Inherited = None) -> None:
+    """Say that you know of a journal that was found damaged: the gateway is degraded until then. Deletes no data."""
+    with explained(extra="gateway"):
+        from gateway.app.operate import acknowledge
+
+        lines = acknowledge(config or context.obj)
+    for line in lines:
+        print(line)
+    typer.echo("acknowledged" if lines else "there is nothing to acknowledge", err=True)

@@ -19,7 +19,10 @@ __all__ = ["VERBS", "main"]
 
 
 class Verb(NamedTuple):
-    """One verb: where the help lists it, its name, its line there, and what it does (its docstring is its help)."""
+    """One verb: where the help lists it, its name, its line there, and what it does (its docstring is its help).
+
+    A name of two words is a verb of the first.
+    """
 
     group: str
     name: str
@@ -33,6 +36,7 @@ VERBS: Final = (
     Verb("Everyday", "check", "say what is wrong with a configuration, or in the way", check.check),
     Verb("Run", "gateway", "receive webhooks, keep them, serve them to agents", gateway.gateway),
     Verb("Run", "agent", "hear a gateway, and make targets match Git", agent.agent),
+    Verb("Operate", "gateway ack-damage", "take note of a damaged journal", gateway.ack_damage),
     Verb("Operate", "enroll", "admit an agent: its record for the gateway, its folder", enroll.enroll),
 )
 
@@ -66,8 +70,22 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _add(verb: Verb) -> None:
+    inner = [each for each in VERBS if each.name.startswith(f"{verb.name} ")]
+    if not inner:
+        app.command(verb.name, short_help=verb.line)(verb.run)
+        return
+    group = typer.Typer(invoke_without_command=True, callback=verb.run)
+    for each in inner:
+        group.command(each.name.removeprefix(f"{verb.name} "), short_help=each.line)(each.run)
+    app.add_typer(group, name=verb.name, short_help=verb.line)
+
+
 for _verb in VERBS:
-    app.command(_verb.name, short_help=_verb.line)(_verb.run)
+    if " " not in _verb.name:
+        _add(_verb)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  # Typer calls it

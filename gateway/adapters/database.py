@@ -142,9 +142,13 @@ class Database:
         await asyncio.shield(self._failed)
         raise AssertionError("unreachable: it only ever fails")
 
+    @property
+    def failure(self) -> DiskFailed | None:
+        """How the disk failed, if it did."""
+        return None if self._broken is None else DiskFailed(self.path, self._broken)
+
     async def close(self) -> None:
         """Commit what waits, then let go of the file."""
-        self._queue.put(None)
         await asyncio.to_thread(self._close)
         if self._failed.done():
             self._failed.exception()
@@ -152,9 +156,11 @@ class Database:
             self._failed.cancel()
 
     def _close(self) -> None:
+        """Close the readers first: the last to go empties the log and removes it, and only the writer can."""
         self._readers.shutdown()
         for connection in self._reading:
             connection.close()
+        self._queue.put(None)
         self._thread.join()
 
     # -- readers --
@@ -186,7 +192,7 @@ class Database:
         finally:
             if problem is not None:
                 self._loop.call_soon_threadsafe(self._break, problem)
-            self._let_go(in_order=problem is None)
+            self._let_go(in_order=problem is None and self._broken is None)
 
     def _let_go(self, *, in_order: bool) -> None:
         """Close the writing connection; a failed disk is not written to once more, not even by a checkpoint."""

@@ -22,7 +22,10 @@ from bellpull.contract.event import ChangeUpdated, RefUpdated, Resync
 from bellpull.contract.message import Message, encode
 from bellpull.contract.repository import Repository
 from bellpull.contract.text import CommitId, Name
+from bellpull.runtime.logs import logger
+from gateway.adapters.damage import note
 from gateway.adapters.database import Database, microseconds, moment
+from gateway.adapters.recovery import Damage, recovering
 from gateway.adapters.tables import JOURNAL
 from gateway.core.answer import Announcement
 from gateway.core.resume import Epoch, Held, Resume, resume
@@ -32,6 +35,7 @@ from gateway.ports.journal import PAGE, JournalError, Row, Stored
 
 __all__ = ["SqliteJournal", "open_journal"]
 
+_log = logger("gateway.journal")
 _WITHIN_S: Final = 2.0
 """How long a delivery waits for the disk (R8)."""
 _WORD: Final = string.ascii_lowercase + string.digits
@@ -54,22 +58,39 @@ class _Added:
 
 @asynccontextmanager
 async def open_journal(path: Path, now: datetime) -> AsyncIterator["SqliteJournal"]:
-    """Open or make the journal, begin an epoch, and close it at the end.
+    """Open or make the journal, begin an epoch, and close it at the end; a damaged one is moved aside (R10).
 
     Raises:
-        JournalError: it cannot be opened, or a newer program wrote it.
-        DiskFailed: it is damaged or cannot be read.
+        JournalError: it cannot be opened, or another major version of the program wrote it.
+        DiskFailed: it cannot be read.
     """
-    journal = SqliteJournal()
+
+    def tell(damage: Damage) -> None:
+        _log.error("the journal was damaged", problem=damage.problem, moved_to=str(damage.moved_to))
+        note(path.parent, str(damage), now)
+
     try:
-        journal.database = await Database.open(path, synchronous="FULL", schema=JOURNAL, committed=journal.wake)
-        try:
-            await journal.begin(now)
-            yield journal
-        finally:
-            await journal.database.close()
+        journal = await recovering(lambda: _begin(path, now), path, JOURNAL, now=now, synced=True, tell=tell)
     except WriteRefused as error:
         raise JournalError(str(error)) from error
+    try:
+        yield journal
+    finally:
+        await journal.database.close()
+
+
+async def _begin(path: Path, now: datetime) -> "SqliteJournal":
+    journal = SqliteJournal()
+    database = await Database.open(path, synchronous="FULL", schema=JOURNAL, committed=journal.wake)
+    journal.database = database
+    try:
+        await journal.begin(now)
+    except BaseException:
+        await database.close()
+        if database.failure is not None:
+            raise database.failure from None
+        raise
+    return journal
 
 
 class SqliteJournal:

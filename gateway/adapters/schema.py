@@ -15,7 +15,7 @@ import apsw
 
 from gateway.ports.disk import DiskFailed, WriteRefused
 
-__all__ = ["BUSY_MS", "FATAL", "Schema", "open_writing"]
+__all__ = ["BUSY_MS", "FATAL", "Schema", "open_writing", "refuse_other_major"]
 
 FATAL: Final = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
 """What no process survives (R3)."""
@@ -70,16 +70,26 @@ def open_writing(path: Path, synchronous: str, schema: Schema) -> apsw.Connectio
 
 def _prepare(connection: apsw.Connection, path: Path, synchronous: str, schema: Schema) -> None:
     connection.set_busy_timeout(BUSY_MS)
-    major = _major(connection)
-    if major not in (None, schema.major):
-        raise WriteRefused(
-            f"{path}: is of version {major}, and this program knows version {schema.major}: "
-            "start the program that wrote it, or move the file aside; nothing was changed"
-        )
+    refuse_other_major(connection, path, schema)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", synchronous)
     with connection:
-        _take_steps(connection, schema, 0 if major is None else connection.pragma("user_version") + 1)
+        is_new = _major(connection) is None
+        _take_steps(connection, schema, 0 if is_new else connection.pragma("user_version") + 1)
+
+
+def refuse_other_major(connection: apsw.Connection, path: Path, schema: Schema) -> None:
+    """Look at the version of a file before anything is done with it.
+
+    Raises:
+        WriteRefused: it is of another major version.
+    """
+    found = _major(connection)
+    if found not in (None, schema.major):
+        raise WriteRefused(
+            f"{path}: is of version {found}, and this program knows version {schema.major}: "
+            "start the program that wrote it, or move the file aside; nothing was changed"
+        )
 
 
 def _major(connection: apsw.Connection) -> int | None:

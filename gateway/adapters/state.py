@@ -18,7 +18,9 @@ import orjson
 from bellpull.contract.codec import read, write
 from bellpull.contract.report import Heartbeat, Report, SyncState
 from bellpull.contract.text import Name
+from bellpull.runtime.logs import logger
 from gateway.adapters.database import Database, microseconds, moment
+from gateway.adapters.recovery import Damage, recovering
 from gateway.adapters.tables import STATE
 from gateway.core.answer import Answer
 from gateway.core.projection import answer_of, answers_in
@@ -28,6 +30,7 @@ from gateway.ports.state import Heard, LastHeard, Put, StateError
 __all__ = ["SqliteState", "open_state"]
 
 _T = TypeVar("_T")
+_log = logger("gateway.state")
 _WITHIN_S: Final = 5.0
 _PAGE: Final = 500
 _PUT_WORD: Final = """INSERT INTO words (agent, identity, repository, ref, received, answer, report)
@@ -50,15 +53,22 @@ class _Full:
 
 
 @asynccontextmanager
-async def open_state(path: Path) -> AsyncIterator["SqliteState"]:
-    """Open or make the state, and close it at the end.
+async def open_state(path: Path, now: datetime) -> AsyncIterator["SqliteState"]:
+    """Open or make the state, and close it at the end; a damaged one is moved aside, and heartbeats fill the next.
 
     Raises:
-        StateError: it cannot be opened, or a newer program wrote it.
-        DiskFailed: it is damaged or cannot be read; it may be deleted.
+        StateError: it cannot be opened, or another major version of the program wrote it.
+        DiskFailed: it cannot be read.
     """
+
+    def tell(damage: Damage) -> None:
+        _log.warning("the state was damaged", problem=damage.problem, moved_to=str(damage.moved_to))
+
+    async def begin() -> Database:
+        return await Database.open(path, synchronous="NORMAL", schema=STATE)
+
     try:
-        database = await Database.open(path, synchronous="NORMAL", schema=STATE)
+        database = await recovering(begin, path, STATE, now=now, synced=False, tell=tell)
     except WriteRefused as error:
         raise StateError(str(error)) from error
     try:

@@ -1,37 +1,30 @@
 """The `console` listener: health, metrics, the API. For operators; on loopback unless told otherwise."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import orjson
 from aiohttp import web
 
 from bellpull.runtime.metrics import Metrics
-from gateway.ports.journal import Journal
+from gateway.app.readiness import Readiness, State
 
 __all__ = ["console_app"]
 
 
-def console_app(
-    journal: Journal, metrics: Metrics, api: Iterable[web.RouteDef], stopping: Callable[[], bool]
-) -> web.Application:
+def console_app(readiness: Readiness, metrics: Metrics, api: Iterable[web.RouteDef]) -> web.Application:
     """Return the listener's application.
 
     Args:
-        journal: what readiness hangs on.
+        readiness: what `/readyz` shows.
         metrics: what `/metrics` shows.
         api: further routes.
-        stopping: whether the gateway is on its way out; it is then not ready.
     """
 
     async def health(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def ready(_: web.Request) -> web.Response:
-        if stopping():
-            return _state(503, "stopping")
-        if not await journal.writable():
-            return _state(503, "the journal cannot write")
-        return _state(200, "ready")
+        return _answer(await readiness.look())
 
     async def scrape(_: web.Request) -> web.Response:
         body, content_type = metrics.render()
@@ -45,5 +38,7 @@ def console_app(
     return app
 
 
-def _state(status: int, state: str) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps({"state": state}), content_type="application/json")
+def _answer(state: State) -> web.Response:
+    status = 200 if state.takes_pushes else 503
+    body = {"state": state.word} | ({"problems": state.problems} if state.problems else {})
+    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")

@@ -30,6 +30,7 @@ from gateway.app.console import console_app
 from gateway.app.enrolment import Enrolments, load_enrolments
 from gateway.app.hooks import Hooks
 from gateway.app.intake import Intake
+from gateway.app.readiness import Readiness
 from gateway.core.providers import PROVIDERS
 from gateway.core.receive import Source
 from gateway.ports.disk import DiskFailed
@@ -165,7 +166,7 @@ async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asy
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(open_journal(data / "journal.db", utc_now()))
-        state = await stack.enter_async_context(open_state(data / "state.db"))
+        state = await stack.enter_async_context(open_state(data / "state.db", utc_now()))
         parts = AgentsParts(
             installation=config.installation,
             journal=journal,
@@ -178,7 +179,8 @@ async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asy
         routes = api_routes(journal, state, watched.enrolments)
         intake = Intake()
         hooks = Hooks(watched.sources, journal, metrics, intake)
-        console = console_app(journal, metrics, routes, stop.is_set)
+        readiness = Readiness(journal=journal, data=data, stopping=stop.is_set)
+        console = console_app(readiness, metrics, routes)
         bound = {
             "console": await stack.enter_async_context(serve(console, listen.console, name="console")),
             "agents": await stack.enter_async_context(serve(agents_app(parts), listen.agents, name="agents")),

@@ -28,7 +28,7 @@ def page() -> str:
 def _help(verb: str) -> str:
     result = CliRunner().invoke(
         program.app,
-        [verb, "--help"],
+        [*verb.split(), "--help"],
         prog_name="bellpull",
         env={"COLUMNS": _COLUMNS, "TERMINAL_WIDTH": _COLUMNS, "NO_COLOR": "1"},
     )

@@ -154,7 +154,7 @@ class Stream:
 async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     async with (
         open_journal(tmp_path / "journal.db", T0) as journal,
-        open_state(tmp_path / "state.db") as state,
+        open_state(tmp_path / "state.db", T0) as state,
         aiohttp.ClientSession() as session,
     ):
         made = Gateway(journal=journal, state=state, session=session, records={WEB: record()})

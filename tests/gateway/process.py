@@ -115,6 +115,11 @@ class Folder:
         with closing(sqlite3.connect(self.path / "data" / "journal.db")) as disk:
             return disk.execute("SELECT event_id, ref, commit_id FROM events ORDER BY seq").fetchall()
 
+    def change(self, name: str, statement: str) -> None:
+        """Change a database file while no gateway runs."""
+        with closing(sqlite3.connect(self.path / "data" / name)) as disk, disk:
+            disk.execute(statement)
+
     def everything(self) -> bytes:
         """Return what the gateway wrote anywhere: its data, and what it said."""
         files = [path for path in (self.path / "data").rglob("*") if path.is_file()]

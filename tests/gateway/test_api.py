@@ -60,7 +60,7 @@ class Api:
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with (
         open_journal(tmp_path / "journal.db", utc_now()) as journal,
-        open_state(tmp_path / "state.db") as state,
+        open_state(tmp_path / "state.db", utc_now()) as state,
     ):
         made = Api(journal, state)
         app = web.Application()

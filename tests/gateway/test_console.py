@@ -13,6 +13,7 @@ from bellpull.runtime.http import serve
 from bellpull.runtime.metrics import Metrics
 from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.app.console import console_app
+from gateway.app.readiness import Readiness
 from tests.gateway.examples import T0
 
 
@@ -24,7 +25,8 @@ async def console(folder: Path, *, stopping: bool = False) -> AsyncIterator[tupl
     metrics = Metrics()
     metrics.counter("bellpull_rings", "Rings.").inc()
     async with open_journal(folder / "journal.db", T0) as journal:
-        app = console_app(journal, metrics, [web.get("/api/v1/extra", extra)], lambda: stopping)
+        readiness = Readiness(journal=journal, data=folder, stopping=lambda: stopping)
+        app = console_app(readiness, metrics, [web.get("/api/v1/extra", extra)])
         async with serve(app, Address(host="127.0.0.1", port=0), name="console") as address:
             yield f"http://{address}", journal
 
@@ -52,7 +54,10 @@ async def test_a_gateway_on_its_way_out_is_healthy_and_not_ready(tmp_path: Path)
 async def test_a_journal_that_cannot_write_is_not_ready(tmp_path: Path) -> None:
     async with console(tmp_path) as (url, journal):
         await journal.database.write(lambda disk: disk.execute("PRAGMA query_only = 1"), within_s=5)
-        assert await get(f"{url}/readyz") == (503, '{"state":"the journal cannot write"}')
+        assert await get(f"{url}/readyz") == (
+            503,
+            '{"state":"degraded","problems":["the journal cannot write"]}',
+        )
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])

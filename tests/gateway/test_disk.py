@@ -1,35 +1,84 @@
-"""The gateway as a process, on files that cannot be used."""
+"""The gateway as a process, on files that are damaged or cannot be read."""
 
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import pytest
 
-from bellpull.runtime.jose import dump_private, generate
-from gateway.app.main import DISK_FAILED
+from tests.cli.command import bellpull
+from tests.gateway.github import payload
+from tests.gateway.process import Folder, ask, deliver
 
-CONFIG = """\
-installation: acme
-data: data
-seal: {key: {file: seal.jwk}}
-listen: {hooks: "127.0.0.1:0", agents: "127.0.0.1:0", console: "127.0.0.1:0"}
-"""
-RUN = "import sys; from pathlib import Path; from gateway.app.main import main; sys.exit(main(Path(sys.argv[1])))"
+GARBAGE = b"not a database, but long enough to be looked at as one " * 100
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def moved(folder: Folder, name: str) -> list[Path]:
+    return sorted((folder.path / "data").glob(f"{name}.damaged-*"))
+
+
+def test_a_damaged_journal_is_moved_aside_and_said_until_it_is_acknowledged(folder: Folder) -> None:
+    """R10: after a kill and damage it starts, takes pushes, resets agents, and says so until somebody saw it."""
+    folder.enroll()
+    with folder.running() as gateway:
+        assert deliver(gateway.hooks, payload()).status == 202
+        gateway.stop(signal.SIGKILL)
+    (folder.path / "data" / "journal.db-wal").unlink()
+    (folder.path / "data" / "journal.db").write_bytes(GARBAGE)
+    for _ in range(2):
+        with folder.running() as gateway:
+            answer = ask(f"{gateway.console}/readyz")
+            assert (answer.status, answer.json()["state"]) == (200, "degraded")
+            (problem,) = answer.json()["problems"]
+            assert "journal.db: file is not a database: moved to journal.damaged-" in problem
+            assert "bellpull gateway ack-damage" in problem
+            assert deliver(gateway.hooks, payload(), delivery="d2").status == 202
+    with folder.running() as gateway:
+        ended = bellpull("gateway", "ack-damage", "--config", folder.path / "gateway.yaml")
+        assert (ended.code, ended.out.count("\n"), ended.err) == (0, 1, "acknowledged\n")
+        assert ask(f"{gateway.console}/readyz").json() == {"state": "ready"}
+    (kept,) = moved(folder, "journal")
+    assert kept.read_bytes() == GARBAGE
+    assert "the journal was damaged" in [line["event"] for line in folder.lines()]
+
+
+def test_there_may_be_nothing_to_acknowledge(folder: Folder) -> None:
+    ended = bellpull("gateway", "--config", folder.path / "gateway.yaml", "ack-damage")
+    assert (ended.code, ended.out, ended.err) == (0, "", "there is nothing to acknowledge\n")
+
+
+def test_a_damaged_state_is_moved_aside_with_a_line_in_the_log(folder: Folder) -> None:
+    """R9: it costs a round of heartbeats."""
+    (folder.path / "data").mkdir()
+    (folder.path / "data" / "state.db").write_bytes(GARBAGE)
+    with folder.running() as gateway:
+        assert ask(f"{gateway.console}/readyz").json() == {"state": "ready"}
+    (kept,) = moved(folder, "state")
+    assert kept.read_bytes() == GARBAGE
+    assert "the state was damaged" in [line["event"] for line in folder.lines()]
 
 
 @pytest.mark.parametrize("name", ["journal.db", "state.db"])
-def test_a_damaged_file_ends_the_gateway_with_a_code_of_its_own(tmp_path: Path, name: str) -> None:
-    """R3: the file is named, and left as it is."""
-    damaged = b"not a database, but long enough to be looked at as one " * 100
-    (tmp_path / "gateway.yaml").write_text(CONFIG)
-    (tmp_path / "seal.jwk").write_bytes(dump_private(generate()))
-    (tmp_path / "seal.jwk").chmod(0o600)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / name).write_bytes(damaged)
-    command = [sys.executable, "-c", RUN, str(tmp_path / "gateway.yaml")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert ended.returncode == DISK_FAILED
-    assert name in ended.stderr
-    assert "not a database" in ended.stderr
-    assert (tmp_path / "data" / name).read_bytes() == damaged
+def test_a_file_of_another_major_version_ends_the_gateway_and_is_left_alone(folder: Folder, name: str) -> None:
+    """R51: the message says which, and what to do."""
+    with folder.running() as gateway:
+        gateway.stop()
+    path = folder.path / "data" / name
+    folder.change(name, "UPDATE schema SET version = 2")
+    before = path.read_bytes()
+    ended = bellpull("gateway", "--config", folder.path / "gateway.yaml", env={"OLD_SECRET": "x"})
+    assert ended.code == 1
+    assert f"{name}: is of version 2, and this program knows version 1" in ended.err
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_file_is_left_alone(folder: Folder) -> None:
+    (folder.path / "data" / "journal.db").mkdir(parents=True)
+    ended = bellpull("gateway", "--config", folder.path / "gateway.yaml", env={"OLD_SECRET": "x"})
+    assert ended.code == 1
+    assert "journal.db" in ended.err
+    assert (folder.path / "data" / "journal.db").is_dir()

@@ -245,14 +245,6 @@ async def _watched(journal: SqliteJournal) -> str:
     return caught.value.problem
 
 
-async def test_what_is_no_database_is_refused_by_name(path: Path) -> None:
-    text = "not a database, but long enough to be looked at as one " * 100
-    await asyncio.to_thread(path.write_text, text)
-    with pytest.raises(DiskFailed, match=r"journal\.db: .*not a database"):
-        async with open_journal(path, T0):
-            pass
-
-
 async def test_the_log_is_emptied_when_nothing_waits(journal: SqliteJournal, path: Path) -> None:
     """R8: the writer moves the log into the file by itself."""
     await put(journal, push(1))

@@ -172,7 +172,7 @@ async def test_the_state_of_a_newer_minor_version_is_used_as_it_is(tmp_path: Pat
     path = tmp_path / "state.db"
     newer = Schema(steps=(*STATE.steps, tuple(word.format(table="agents") for word in LATER)))
     await (await Database.open(path, synchronous="NORMAL", schema=newer)).close()
-    async with open_state(path) as state:
+    async with open_state(path, T0) as state:
         await state.put_heartbeat(heartbeat(1), issued=T0, received=T0)
         assert list(await state.agents()) == [WEB]
 

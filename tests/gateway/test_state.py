@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def state(path: Path) -> AsyncIterator[SqliteState]:
-    async with open_state(path) as opened:
+    async with open_state(path, T0) as opened:
         yield opened
 
 
@@ -77,13 +77,13 @@ async def test_the_full_state_is_wanted_until_it_is_known(path: Path) -> None:
         said = heartbeat(seq, state=digest, full=(sync_state(),) if full else None)
         return (await state.put_heartbeat(said, issued=T0, received=T0)).want_full
 
-    async with open_state(path) as state:
+    async with open_state(path, T0) as state:
         assert await wants(state, 1, "s1", full=False)
         assert not await wants(state, 2, "s1", full=True)
         assert not await wants(state, 3, "s1", full=False)
         assert not (await state.put_report(report(4), issued=T0, received=T0)).want_full
         assert await wants(state, 5, "s2", full=False)
-    async with open_state(path) as state:
+    async with open_state(path, T0) as state:
         assert (await state.agents())[WEB].syncs == (sync_state(),)
         assert await wants(state, 6, "s1", full=False)
         assert (await state.put_report(report(7), issued=T0, received=T0)).want_full
