@@ -17,6 +17,7 @@ __all__ = ["CorruptError", "translated", "unreachable"]
 
 _STATUS: Final = re.compile(r"unexpected http status code: (\d{3})")
 _USER_IN_URL: Final = re.compile(r"//[^/@\s]*@")
+_SILENT: Final = re.compile(r"(?i)timed out|timeout expired")
 _KEY_UNREAD: Final = re.compile(r"(?i)private key|passphrase")
 _GONE: Final = re.compile(r"(?i)not found|not be found|not appear to be|not exist|no such|cannot find")
 _DENIED: Final = re.compile(r"(?i)denied|not allowed|unauthori[sz]ed|forbidden")
@@ -105,7 +106,7 @@ def _said_by_ssh(url: str, message: str) -> GitError:
 def _problem(message: str) -> str:
     if "redirect" in message:
         return f"{_printable(message)}: set the URL to where it leads"
-    if "timed out" in message.lower():
+    if _SILENT.search(message):
         return "the server went silent; it is tried again"
     return f"{_printable(message)}; it is tried again"
 
