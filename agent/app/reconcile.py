@@ -25,6 +25,7 @@ from agent.ports.git import (
     AccessDeniedError,
     Git,
     GitError,
+    HostKeyError,
     RefGoneError,
     Remote,
     RepositoryGoneError,
@@ -257,4 +258,4 @@ def _repository(attempt: Attempt) -> str:
 
 def _is_lasting(error: Exception) -> bool:
     """Whether a person has to do something before the next try can succeed; still it is tried, as it was done."""
-    return isinstance(error, AccessDeniedError | RepositoryGoneError | CredentialError)
+    return isinstance(error, AccessDeniedError | HostKeyError | RepositoryGoneError | CredentialError)
