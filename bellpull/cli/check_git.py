@@ -5,7 +5,7 @@ from typing import Final
 
 from agent.adapters.credentials import CredentialError, read_remote
 from agent.app.config import AgentConfig
-from agent.ports.git import AccessDeniedError, Git, GitError, RefGoneError, RepositoryGoneError
+from agent.ports.git import AccessDeniedError, Git, GitError, HostKeyError, RefGoneError, RepositoryGoneError
 from agent.spec import Sync
 from bellpull.cli.finding import Finding, bad, good
 
@@ -14,7 +14,8 @@ __all__ = ["of_source"]
 _ADVICE: Final = {
     RefGoneError: "name a branch or tag that is there",
     RepositoryGoneError: "is the URL right? A private repository needs a secretRef",
-    AccessDeniedError: "mend username and password of the secretRef",
+    AccessDeniedError: "mend the secretRef: username and password, or identity for SSH",
+    HostKeyError: "trust only a fingerprint that the provider publishes, or that who runs the server tells you",
 }
 
 
