@@ -43,6 +43,7 @@ def acknowledge(folder: Path) -> tuple[str, ...]:
         OSError: they could not be removed.
     """
     found = notes(folder)
-    (folder / _NAME).unlink(missing_ok=True)
-    sync_folder(folder)
+    if found:
+        (folder / _NAME).unlink(missing_ok=True)
+        sync_folder(folder)
     return found

@@ -137,6 +137,8 @@ def _problem(path: Path, schema: Schema, *, synced: bool, thorough: bool, vfs: s
     unclean = log.exists()
     if not path.exists() or path.stat().st_size == 0:
         return "its log is there without it" if unclean and log.stat().st_size else None
+    if not path.is_file():
+        raise OSError(errno.EINVAL, "is not a file")
     try:
         if unclean or thorough:
             _read_ahead(path)

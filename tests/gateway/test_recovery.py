@@ -77,7 +77,8 @@ def overwrite(path: Path, at: int, length: int = 200) -> None:
 
 def root_of(path: Path, table: str) -> int:
     """Return where a table's first page is."""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    connection = apsw.Connection(f"{path.as_uri()}?immutable=1", flags=flags)
     page = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).get
     connection.close()
     return (int(page) - 1) * PAGE
@@ -178,6 +179,15 @@ def _checkpoint(path: Path) -> None:
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     connection.close()
+
+
+async def test_an_orderly_stop_leaves_no_log(tmp_path: Path) -> None:
+    """By that the next start knows it, whoever read until the end."""
+    path = tmp_path / "journal.db"
+    for _ in range(5):
+        async with pushed(path, *NEW[:2]) as journal:
+            await asyncio.gather(*(journal.page(0) for _ in range(16)))
+        assert not await asyncio.to_thread(log(path).exists)
 
 
 async def test_a_move_that_was_interrupted_is_taken_up(killed: Path) -> None:
