@@ -8,12 +8,16 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 
+from bellpull.cli.check_agent import look
+from bellpull.runtime.jose import generate, public_jwk, public_set
 from tests.cli.command import bellpull
 from tests.parts.git import Repository
 
@@ -52,12 +56,14 @@ def _running(folder: Path, console: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Yield the folder of a gateway that runs, with the agent web-1 in it, whose Git server is away."""
+    """Yield the folder of a gateway that runs, with agents in it; the Git server of web-1 is away."""
     folder = tmp_path_factory.mktemp("world")
     ports = _free_ports()
     assert bellpull("init", folder).code == 0
     _change(folder / "gateway.yaml", listen={n: f"127.0.0.1:{p}" for n, p in zip(PORTS, ports, strict=True)})
-    assert bellpull("enroll", "web-1", "-r", "http://127.0.0.1:9/acme/site.git", cwd=folder).code == 0
+    of_any_port = ("-r", "127.0.0.1/**")
+    assert bellpull("enroll", "web-1", "-r", "http://127.0.0.1:9/acme/site.git", *of_any_port, cwd=folder).code == 0
+    assert bellpull("enroll", "web-2", "-r", "github.com/acme/*", cwd=folder).code == 0
     with _running(folder, ports[2]):
         yield folder
 
@@ -95,6 +101,33 @@ def test_a_running_gateway_is_not_in_its_own_way(world: Path) -> None:
 
 def _other_token(agent: Path) -> None:
     (agent / "token").write_text("bpa_web-1_" + "hunter2" * 9)
+
+
+def _keys_of_another_installation(agent: Path) -> None:
+    (agent / "gateway-keys.json").write_bytes(public_set([public_jwk(generate().public)]))
+
+
+def _key_out_of_time(agent: Path) -> None:
+    (key,) = json.loads((agent / "gateway-keys.json").read_bytes())["keys"]
+    (agent / "gateway-keys.json").write_text(json.dumps({"keys": [key | {"exp": 1}]}))
+
+
+def _installation_misspelt(agent: Path) -> None:
+    settings = yaml.safe_load((agent / "agent.yaml").read_text())["gateway"]
+    _change(agent / "agent.yaml", gateway=settings | {"installation": "acme-typo"})
+
+
+def _of_web_2(name: str) -> Callable[[Path, Path], None]:
+    def exchange(agent: Path, world: Path) -> None:
+        (agent / name).write_bytes((world / "web-2" / name).read_bytes())
+
+    return exchange
+
+
+def _other_repository(agent: Path) -> None:
+    document = yaml.safe_load((agent / "syncs.yaml").read_text())
+    document["spec"]["source"]["url"] = "https://127.0.0.2:9/acme/site.git"
+    (agent / "syncs.yaml").write_text(yaml.safe_dump(document))
 
 
 def _other_listener(agent: Path) -> None:
@@ -150,6 +183,125 @@ WRONG: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "TLS to a listener that has none": (_tls_to_a_listener_without, "gateway", "does not speak TLS"),
     "a credential that is not there": (_credential_missing, "default/site source", "site-git/username"),
 }
+
+
+def _differs(agent: Path) -> dict[str, str]:
+    """Return what is wrong but the Git server, that is away; a process less than the command."""
+    findings = (each for each in look(agent / "agent.yaml") if not each.ok and each.what != "default/site source")
+    return {each.what: f"{each.found} -> {each.do}" for each in findings}
+
+
+DIFFERENT: dict[str, tuple[Callable[[Path, Path], object], str, tuple[str, ...]]] = {
+    "keys of another installation": (
+        lambda agent, _: _keys_of_another_installation(agent),
+        "gateway.keys",
+        ("gateway-keys.json is without the key", "no event is accepted", "bring that public key"),
+    ),
+    "a key that is no longer to be used": (
+        lambda agent, _: _key_out_of_time(agent),
+        "gateway.keys",
+        ("gateway-keys.json: the key", "no longer, valid", "mend its nbf and exp"),
+    ),
+    "a misspelt installation": (
+        lambda agent, _: _installation_misspelt(agent),
+        "gateway.installation",
+        ("agent.yaml says acme-typo, and the gateway is", "write installation: "),
+    ),
+    "the token of another agent": (
+        _of_web_2("token"),
+        "agent",
+        ("agent.yaml says web-1, and token is the token of web-2", "put the token of web-1 there"),
+    ),
+    "the report key of another agent": (
+        _of_web_2("report.jwk"),
+        "report_key",
+        ("report.jwk is the key", "agents/web-1.yaml", "reports are refused", "keys in the record"),
+    ),
+    "another environment": (
+        lambda agent, _: _change(agent / "agent.yaml", environment="staging"),
+        "environment",
+        ("agent.yaml says staging", "agents/web-1.yaml at the gateway) has production", "write environment: "),
+    ),
+    "a repository that is not in the record": (
+        lambda agent, _: _other_repository(agent),
+        "default/site repository",
+        ("syncs.yaml says 127.0.0.2/acme/site", "has 127.0.0.1/acme/site, 127.0.0.1/**", "no push is heard"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("breaks", "what", "said"), DIFFERENT.values(), ids=DIFFERENT.keys())
+def test_what_gateway_and_agent_say_differently_is_one_finding(
+    breaks: Callable[[Path, Path], object], what: str, said: tuple[str, ...], agent: Path, world: Path
+) -> None:
+    """Each says what differs, in which file, and what to do; before, only a log of one of them told (P11)."""
+    breaks(agent, world)
+    failed = _differs(agent)
+    assert failed.keys() == {what}
+    assert [part for part in said if part not in failed[what]] == []
+
+
+def test_of_the_token_of_another_agent_nothing_else_is_compared(agent: Path, world: Path) -> None:
+    """Its record says nothing of this agent's key, environment and repositories."""
+    for name in ("token", "report.jwk"):
+        _of_web_2(name)(agent, world)
+    _change(agent / "agent.yaml", environment="staging")
+    assert _differs(agent).keys() == {"agent"}
+
+
+def test_all_that_differs_is_said_at_once(agent: Path, world: Path) -> None:
+    """P11."""
+    for breaks, what, _ in DIFFERENT.values():
+        if what not in ("agent", "gateway.keys"):
+            breaks(agent, world)
+    _keys_of_another_installation(agent)
+    every = {"gateway.installation", "gateway.keys", "report_key", "environment", "default/site repository"}
+    assert _differs(agent).keys() == every
+    assert every < _failed(agent).keys()
+
+
+@contextmanager
+def _answering(**statuses: int) -> Iterator[str]:
+    """Yield the URL of a server that answers each path with its status; others with 404."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(statuses.get(self.path.rpartition("/")[2], 404))
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server, ThreadPoolExecutor(1) as threads:
+        threads.submit(server.serve_forever)
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+ANSWERS: dict[str, tuple[dict[str, int], bool, str]] = {
+    "not let in": ({"agent": 401}, False, "does not accept the token (401)"),
+    "kept away by what is before it": ({"agent": 403}, False, "kept from this machine by what is before it (403)"),
+    "an older gateway": ({"events": 200}, True, "has no /v1/agent, so its records were not compared"),
+    "an older gateway that does not let in": ({"events": 401}, False, "does not accept the token (401)"),
+    "something else": ({}, False, "has no /v1/events"),
+    "something else that says yes": ({"agent": 200}, False, "what came is no answer of a gateway: agent: is missing"),
+    "an error": ({"agent": 502}, False, "answered 502"),
+}
+
+
+@pytest.mark.parametrize(("statuses", "is_ok", "said"), ANSWERS.values(), ids=ANSWERS.keys())
+def test_each_answer_of_a_gateway_is_told_apart(
+    statuses: dict[str, int], is_ok: bool, said: str, agent: Path
+) -> None:
+    with _answering(**statuses) as url:
+        settings = yaml.safe_load((agent / "agent.yaml").read_text())["gateway"]
+        _change(agent / "agent.yaml", gateway=settings | {"url": url})
+        (finding,) = (each for each in look(agent / "agent.yaml") if each.what == "gateway")
+    assert (finding.ok, said in finding.found) == (is_ok, True), finding
+    assert finding.do
 
 
 @pytest.mark.parametrize(("breaks", "what", "said"), WRONG.values(), ids=WRONG.keys())

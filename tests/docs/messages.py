@@ -12,6 +12,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 from bellpull.contract import text as kinds
 from bellpull.contract.codec import schema
 from bellpull.contract.message import MAX_BYTES, MEDIA_TYPE, TYPES, message_schema
+from bellpull.contract.standing import AGENT_PATH, Standing
 from bellpull.contract.text import KINDS
 from bellpull.contract.word import WORDS, Word
 from tests.docs.source import field_docs, name_docs, sentence, slug, table
@@ -31,6 +32,13 @@ Round every message: `specversion` (`1.0`), `type`, `id`, `source` (a URI refere
 _WORDS_HEAD: Final = """\
 What a Sync says of a commit that was announced to it. A final word stays, except that `failed` may become `applied`.
 """
+_STANDING_FILE: Final = "schemas/standing.v1.json"
+_STANDING: Final = f"""\
+## Standing
+
+The answer to `GET {AGENT_PATH}` on the `agents` listener, with the agent's token: plain JSON, no message, not
+sealed ([JSON Schema]({_STANDING_FILE})).
+"""
 _SCALARS: Final[Mapping[Any, str]] = {
     str: "text",
     bool: "true or false",
@@ -47,6 +55,7 @@ def page() -> str:
     enums = [part for part in parts if not is_dataclass(part) and part is not Word]
     sections = [
         *(_message(name, cls) for name, cls in TYPES.items()),
+        f"{_STANDING}\n{_object(Standing)}",
         "## Parts\n",
         *(f"### {cls.__name__}\n\n{_object(cls)}" for cls in objects),
         *(f"### {cls.__name__}\n\n{_enum(cls)}" for cls in enums),
@@ -64,7 +73,15 @@ def _file(name: str) -> str:
     return f"schemas/{name.removeprefix('dev.bellpull.')}.json"
 
 
-SCHEMAS: Final[Mapping[str, Callable[[], str]]] = {_file(name): partial(_schema, name) for name in TYPES}
+def _standing_schema() -> str:
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": Standing.__name__}
+    return json.dumps(dialect | schema(Standing), indent=2) + "\n"
+
+
+SCHEMAS: Final[Mapping[str, Callable[[], str]]] = {
+    **{_file(name): partial(_schema, name) for name in TYPES},
+    _STANDING_FILE: _standing_schema,
+}
 
 
 def _message(name: str, cls: type) -> str:

@@ -1,0 +1,84 @@
+"""Whether an agent's gateway can be reached, lets the agent in, and agrees with its files."""
+
+import asyncio
+import ssl
+from typing import Final
+
+import aiohttp
+
+from agent.adapters.standing import read_standing
+from bellpull.cli.check_standing import Files, differences
+from bellpull.cli.finding import Finding, bad, good
+from bellpull.contract.errors import ContractError
+from bellpull.contract.standing import AGENT_PATH
+from bellpull.contract.stream import EVENTS_PATH
+from bellpull.runtime.clock import utc_now
+from bellpull.runtime.config import SecretError, read_secret
+from bellpull.runtime.http import client
+
+__all__ = ["of_gateway"]
+
+_TRY_S: Final = 10.0
+
+
+async def of_gateway(files: Files) -> list[Finding]:
+    """Return whether the gateway can be reached and lets this agent in, and each thing that it says differently."""
+    gateway = files.config.gateway
+    url = str(gateway.url).rstrip("/")
+    try:
+        token = await asyncio.to_thread(read_secret, gateway.token, files.path.parent)
+        headers = {"Authorization": f"Bearer {token.reveal().decode('latin-1')}"}
+        async with client(ca=gateway.ca, total_s=_TRY_S) as session:
+            return await _ask(session, url, headers, files)
+    except SecretError:
+        return [bad("gateway", "not asked, for want of the token", "see gateway.token above")]
+    except (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError):
+        return [bad("gateway", f"{url}: its certificate is not trusted", "name its authority as gateway.ca")]
+    except (aiohttp.ClientSSLError, ssl.SSLError):
+        advice = "write http://, or name the proxy that ends TLS before it"
+        return [bad("gateway", f"{url}: it does not speak TLS", advice)]
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        why = str(error) or f"no answer within {_TRY_S:g} s"
+        advice = "is it running, is the URL right, is a firewall or proxy between?"
+        return [bad("gateway", f"{url}: {why}", advice)]
+
+
+async def _ask(session: aiohttp.ClientSession, url: str, headers: dict[str, str], files: Files) -> list[Finding]:
+    async with session.get(url + AGENT_PATH, headers=headers, allow_redirects=False) as response:
+        if response.status == 200:
+            return await _told(url, response, files)
+        status = response.status
+    if status != 404:
+        return [_refused(url, status, files)]
+    async with session.get(url + EVENTS_PATH, headers=headers, allow_redirects=False) as response:
+        if response.status == 200:
+            return [_older(url)]
+        return [_refused(url, response.status, files)]
+
+
+async def _told(url: str, response: aiohttp.ClientResponse, files: Files) -> list[Finding]:
+    try:
+        standing = await read_standing(response)
+    except ContractError as error:
+        found = f"{url}: what came is no answer of a gateway: {error}"
+        return [bad("gateway", found, "name the gateway's `agents` listener")]
+    return [good("gateway", f"{url} lets {standing.agent} in"), *differences(files, standing, utc_now())]
+
+
+def _older(url: str) -> Finding:
+    found = f"{url} accepts the token; it has no {AGENT_PATH}, so its records were not compared"
+    return good("gateway", found, "it is of an older version: update it, and check again")
+
+
+def _refused(url: str, status: int, files: Files) -> Finding:
+    match status:
+        case 401:
+            advice = f"is {files.record} there, with the hash of this token ({files.config.gateway.token})?"
+            return bad("gateway", f"{url} does not accept the token (401)", advice)
+        case 403 | 407:
+            advice = "a gateway says 401: see the rules of the proxy or firewall between"
+            return bad("gateway", f"{url} is kept from this machine by what is before it ({status})", advice)
+        case 404 | 405:
+            return bad("gateway", f"{url} has no {EVENTS_PATH}", "name the gateway's `agents` listener")
+        case _:
+            return bad("gateway", f"{url} answered {status}", "see the log of the gateway, or of the proxy before it")
