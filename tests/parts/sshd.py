@@ -88,11 +88,13 @@ class Sshd:
 
     Attributes:
         port: on 127.0.0.1.
+        root: the folder of the repositories.
         user: who may log in, with one of the authorized keys.
     """
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, root: Path, port: int) -> None:
         self.port = port
+        self.root = root
         self.user = getpass.getuser()
         self._folder = folder
 
@@ -136,7 +138,7 @@ async def serving(program: Path, folder: Path, root: Path, host_keys: Iterable[K
         *(str(program), "-D", "-f", str(folder / "config"), "-E", str(folder / "log"))
     )
     try:
-        server = Sshd(folder, port)
+        server = Sshd(folder, root, port)
         await _up(process, server)
         yield server
     finally:
