@@ -1,8 +1,10 @@
 """A SQLite file with one writing thread that commits in groups, and a few that read.
 
-All writes that wait share one transaction and one fsync; their callers are resolved together, by one call into
-the loop. The writing thread owns the only connection that writes and checkpoints: it checkpoints between groups,
-and empties the log when nothing waits. Readers are read-only, on threads of their own, and keep no cursor.
+All writes that wait share one transaction and one fsync. They are handed to the thread together, once in a turn of
+the loop, and their callers are resolved together, by one call into it: the two share an interpreter, and each time it
+changes hands costs more than a write. The writing thread owns the only connection that writes and checkpoints: it
+checkpoints between groups, and empties the log when nothing waits. Readers are read-only, on threads of their own,
+and keep no cursor.
 
 An I/O error or a damaged file ends all writing for good (R3): who waits is refused, and `watch` raises. A full or
 read-only disk refuses this group only.
@@ -17,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Literal, NoReturn, Self, TypeVar
@@ -29,9 +33,10 @@ from gateway.ports.disk import DiskFailed, WriteRefused
 __all__ = ["Database", "microseconds", "moment"]
 
 _T = TypeVar("_T")
+_Item = TypeVar("_Item")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GROUP: Final = 512
-"""Writes in one transaction at most."""
+"""As soon as there are so many writes, no more are waited for in one transaction."""
 _READERS: Final = 4
 _IDLE_S: Final = 1.0
 _CHECKPOINT_PAGES: Final = 1_000
@@ -51,7 +56,8 @@ def moment(stored: int) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    job: Callable[[apsw.Connection], Any]
+    job: Callable[[apsw.Connection, Sequence[Any]], Sequence[Any]]
+    item: Any
     answer: "asyncio.Future[Any]"
 
 
@@ -65,7 +71,8 @@ class Database:
         self._committed = committed
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[NoReturn] = self._loop.create_future()
-        self._queue: SimpleQueue[_Write | None] = SimpleQueue()
+        self._turn: list[_Write] = []
+        self._queue: SimpleQueue[list[_Write] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write_groups, name=f"{path.name}-writer", daemon=True)
         self._readers = ThreadPoolExecutor(_READERS, f"{path.name}-reader")
         self._local = threading.local()
@@ -111,15 +118,32 @@ class Database:
         Raises:
             WriteRefused: it was not committed, or not within `within_s` seconds.
         """
+        return await self.write_one_of(lambda connection, _: (job(connection),), None, within_s=within_s)
+
+    async def write_one_of(
+        self, job: Callable[[apsw.Connection, Sequence[_Item]], Sequence[_T]], item: _Item, *, within_s: float
+    ) -> _T:
+        """Run `job` inside the next group's transaction, once for all items that wait for it one after the other.
+
+        Returns:
+            what it returns at the place of `item`; then it is committed.
+
+        Raises:
+            WriteRefused: it was not committed, or not within `within_s` seconds.
+        """
         if self._broken is not None:
             raise WriteRefused(f"{self.path}: {self._broken}")
-        answer: asyncio.Future[_T] = self._loop.create_future()
-        self._queue.put(_Write(job, answer))
+        write = _Write(job, item, self._loop.create_future())
+        if not self._turn:
+            self._loop.call_soon(self._hand_over)
+        self._turn.append(write)
+        problem = f"the disk did not take it within {within_s:g} s"
+        late = self._loop.call_later(within_s, self._refuse, (write,), problem)
         try:
-            async with asyncio.timeout(within_s):
-                return await answer
-        except TimeoutError:
-            raise WriteRefused(f"{self.path}: the disk did not take it within {within_s:g} s") from None
+            found: _T = await write.answer
+            return found
+        finally:
+            late.cancel()
 
     async def read(self, job: Callable[[apsw.Connection], _T]) -> _T:
         """Run `job` on a read-only connection in a thread; it must leave no cursor open.
@@ -149,6 +173,7 @@ class Database:
 
     async def close(self) -> None:
         """Commit what waits, then let go of the file."""
+        self._hand_over()
         await asyncio.to_thread(self._close)
         if self._failed.done():
             self._failed.exception()
@@ -216,12 +241,12 @@ class Database:
         """Wait for the next writes; an empty group means that nothing came for a while and the log is not empty."""
         group: list[_Write] = []
         try:
-            item = self._queue.get(timeout=_IDLE_S if self._log_pages else None)
-            while item is not None:
-                group.append(item)
-                if len(group) == _GROUP:
+            turn = self._queue.get(timeout=_IDLE_S if self._log_pages else None)
+            while turn is not None:
+                group += turn
+                if len(group) >= _GROUP:
                     return group, False
-                item = self._queue.get_nowait()
+                turn = self._queue.get_nowait()
         except Empty:
             return group, False
         return group, True
@@ -230,7 +255,8 @@ class Database:
         connection = self._writing
         try:
             connection.execute("BEGIN IMMEDIATE")
-            results = [write.job(connection) for write in group]
+            runs = (list(run) for _, run in groupby(group, key=attrgetter("job")))
+            results = [each for run in runs for each in run[0].job(connection, [write.item for write in run])]
             connection.execute("COMMIT")
         except FATAL as error:
             self._loop.call_soon_threadsafe(self._refuse, group, str(error))
@@ -262,6 +288,12 @@ class Database:
 
     # -- on the loop --
 
+    def _hand_over(self) -> None:
+        """Give the writing thread, in one piece, what came in one turn of the loop: it is woken once, for a group."""
+        if self._turn:
+            self._queue.put(self._turn)
+            self._turn = []
+
     def _resolve(self, group: Sequence[_Write], results: Sequence[Any]) -> None:
         if self._committed is not None:
             self._committed(results)
@@ -278,8 +310,8 @@ class Database:
         self._broken = problem
         if not self._failed.done():
             self._failed.set_exception(DiskFailed(self.path, problem))
-        waiting = []
+        self._hand_over()
+        waiting: list[_Write] = []
         while not self._queue.empty():
-            item = self._queue.get_nowait()
-            waiting += [item] if item is not None else []
+            waiting += self._queue.get_nowait() or []
         self._refuse(waiting, problem)

@@ -10,7 +10,6 @@ import secrets
 import string
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,18 +17,16 @@ from typing import Any, Final
 import apsw
 
 from bellpull.contract.cursor import Cursor
-from bellpull.contract.event import ChangeUpdated, RefUpdated, Resync
-from bellpull.contract.message import Message, encode
-from bellpull.contract.repository import Repository
+from bellpull.contract.message import Message
 from bellpull.contract.text import CommitId, Name
 from bellpull.runtime.logs import logger
+from gateway.adapters.append import Appended, append, events
 from gateway.adapters.damage import note
 from gateway.adapters.database import Database, microseconds, moment
 from gateway.adapters.recovery import Damage, recovering
 from gateway.adapters.tables import JOURNAL
 from gateway.core.answer import Announcement
 from gateway.core.resume import Epoch, Held, Resume, resume
-from gateway.core.twins import Earlier, folds
 from gateway.ports.disk import WriteRefused
 from gateway.ports.journal import PAGE, JournalError, Row, Stored
 
@@ -40,20 +37,10 @@ _WITHIN_S: Final = 2.0
 """How long a delivery waits for the disk (R8)."""
 _WORD: Final = string.ascii_lowercase + string.digits
 
-_INSERT: Final = """INSERT INTO events (event_id, type, source, delivery, body_digest, repository, ref, commit_id,
-    announces, accepted, body) VALUES (:event_id, :type, :source, :delivery, :body_digest, :repository, :ref,
-    :commit_id, :announces, :accepted, :body) RETURNING seq"""
-_EARLIER: Final = """SELECT seq, accepted FROM events WHERE event_id = :event_id AND source = :source
-    AND delivery = :delivery AND body_digest = :body_digest ORDER BY seq DESC LIMIT 1"""
 _ROW: Final = "seq, event_id, type, repository, ref, commit_id, source, accepted, body"
 _ANNOUNCED: Final = """SELECT e.seq, e.event_id, e.repository, e.ref, e.commit_id, e.source, e.accepted,
     EXISTS (SELECT 1 FROM events f WHERE f.event_id = e.event_id AND f.seq < e.seq)
     FROM events e WHERE e.announces AND e.seq > :after AND """
-
-
-@dataclass(frozen=True, slots=True)
-class _Added:
-    numbers: tuple[int, ...]
 
 
 @asynccontextmanager
@@ -120,14 +107,12 @@ class SqliteJournal:
         self, messages: Sequence[Message], *, source: Name, delivery: str, body_digest: str, now: datetime
     ) -> Stored:
         """Write all events of one delivery in one transaction (see the port)."""
-        common = {"source": source, "delivery": delivery, "body_digest": body_digest}
-        rows = [_values(message, common, now) for message in messages]
-
-        def job(connection: apsw.Connection) -> _Added:
-            return _Added(tuple(seq for row in rows if (seq := _insert(connection, row, now)) is not None))
-
-        added: _Added = await self._write(job)
-        return Stored(event_ids=tuple(message.id for message in messages), folded=not added.numbers)
+        rows = events(messages, source=source, delivery=delivery, body_digest=body_digest, now=now)
+        try:
+            appended = await self.database.write_one_of(append, rows, within_s=_WITHIN_S)
+        except WriteRefused as error:
+            raise JournalError(str(error)) from error
+        return Stored(event_ids=tuple(message.id for message in messages), folded=appended.newest is None)
 
     async def page(self, after: int, limit: int = PAGE) -> tuple[Row, ...]:
         """Return rows beyond `after`."""
@@ -171,7 +156,7 @@ class SqliteJournal:
 
     def wake(self, results: Sequence[Any]) -> None:
         """Take note of what was committed, and wake who waits for it; called on the loop."""
-        numbers = [seq for added in results if isinstance(added, _Added) for seq in added.numbers]
+        numbers = [result.newest for result in results if isinstance(result, Appended) and result.newest is not None]
         if numbers:
             self._newest = max(numbers)
             moved, self._moved = self._moved, asyncio.Event()
@@ -196,48 +181,6 @@ class SqliteJournal:
 
 def _select(query: str, values: Any) -> Callable[[apsw.Connection], list[Any]]:
     return lambda connection: connection.execute(query, values).fetchall()
-
-
-def _insert(connection: apsw.Connection, row: dict[str, Any], now: datetime) -> int | None:
-    """Write one event unless it folds into an earlier one; return its number."""
-    if folds(_earlier(connection, row), now):
-        return None
-    return int(connection.execute(_INSERT, row).get)
-
-
-def _earlier(connection: apsw.Connection, row: dict[str, Any]) -> Earlier | None:
-    found = connection.execute(_EARLIER, row).fetchone()
-    if found is None:
-        return None
-    newest = "SELECT max(seq) FROM events WHERE repository = :repository AND ref = :ref"
-    newest_of_ref = connection.execute(newest, row).get
-    return Earlier(seq=found[0], accepted=moment(found[1]), newest_of_ref=newest_of_ref)
-
-
-def _values(message: Message, common: dict[str, str], now: datetime) -> dict[str, Any]:
-    repository, ref, commit, announces = _about(message.data)
-    return {
-        **common,
-        "event_id": message.id,
-        "type": message.type,
-        "repository": repository,
-        "ref": ref,
-        "commit_id": commit,
-        "announces": announces,
-        "accepted": microseconds(now),
-        "body": encode(message),
-    }
-
-
-def _about(event: object) -> tuple[str, str, CommitId | None, bool]:
-    """Return repository key, full ref, commit, and whether it announces a ref's tip."""
-    match event:
-        case RefUpdated(repository=repository, ref=ref, after=after):
-            return repository.key, ref.full, after, True
-        case ChangeUpdated(repository=repository) | Resync(repository=Repository() as repository):
-            return repository.key, "", None, False
-        case _:
-            return "", "", None, False
 
 
 def _row(values: Any) -> Row:
