@@ -65,8 +65,11 @@ async def test_a_wrong_host_key_is_a_failure_that_ends_when_it_is_mended(
     """`failed` at once, with the fingerprints; what runs is kept, and nothing of the key is anywhere."""
     known_hosts = site.world.folder / _SECRET / "known_hosts"
     await asyncio.to_thread(known_hosts.write_bytes, server.known_hosts(sshd_keys["other"]))
+    last = await site.commit("third")
+    await site.announce(last)
+    await site.word(last.after, "applied", "unchanged", "failed")  # of a run that began with the right one, perhaps
     before = site.read()
-    push = await site.commit("third")
+    push = await site.commit("fourth")
     await site.announce(push)
     said = await site.word(push.after, "failed")
     assert f"wrong host key: [127.0.0.1]:{server.port} shows ssh-ed25519" in said["message"]
@@ -74,7 +77,7 @@ async def test_a_wrong_host_key_is_a_failure_that_ends_when_it_is_mended(
     assert site.read() == before
     await asyncio.to_thread(known_hosts.write_bytes, server.known_hosts(sshd_keys["ed25519"]))
     await site.word(push.after, "applied")
-    assert site.read() == "third"
+    assert site.read() == "fourth"
     assert not await asyncio.to_thread(_found, site.world, sshd_keys["user"].private.splitlines()[1])
 
 
