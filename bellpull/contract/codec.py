@@ -2,16 +2,18 @@
 
 Reading is strict in types (a `bool` is no `int`, a time has an offset) and tolerant in extent (unknown fields
 are ignored), and raises `ContractError` with the path of the first thing that is wrong, and nothing else.
-`write` is the other way: a field is on the wire under its own name.
+`write` is the other way: a field is on the wire under its own name; one that came later (`LATER`) only where it says
+something else than its default, so that what could be said before is written as it always was.
 """
 
 import re
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import orjson
@@ -19,7 +21,7 @@ import orjson
 from bellpull.contract.errors import ContractError
 from bellpull.contract.text import KINDS, text
 
-__all__ = ["read", "schema", "write"]
+__all__ = ["LATER", "plain", "read", "schema", "write"]
 
 _T = TypeVar("_T")
 _INT_LIMIT: Final = 2**53
@@ -28,6 +30,8 @@ _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 )
 """RFC 3339 as one writes it; `datetime.fromisoformat` would take weeks, and what differs between versions."""
+LATER: Final[Mapping[str, bool]] = types.MappingProxyType({"later": True})
+"""The metadata of a field that its dataclass did not have at first."""
 
 
 def read(cls: type[_T], value: object, path: str = "") -> _T:
@@ -53,7 +57,7 @@ def read(cls: type[_T], value: object, path: str = "") -> _T:
 
 def write(value: object) -> bytes:
     """Return dataclasses, and what they are made of, as one line of JSON in UTF-8."""
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+    return orjson.dumps(plain(value), option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
 
 
 def schema(cls: type) -> dict[str, Any]:
@@ -68,6 +72,49 @@ def _fields(cls: Any) -> tuple[tuple[str, Any, bool], ...]:
         (field.name, hints[field.name], field.default is MISSING and field.default_factory is MISSING)
         for field in fields(cls)
     )
+
+
+def plain(value: object) -> object:
+    """Return dataclasses, or a list of them, with the later fields left out that say nothing."""
+    cls: Any = type(value)
+    if cls is tuple or cls is list:
+        return [plain(item) for item in cast("Any", value)]
+    shape = _shape(cls)
+    if shape is None:
+        return value
+    said = dict(zip(shape.names, shape.get(value), strict=True))
+    for name, default in shape.later:
+        if said[name] == default:
+            del said[name]
+    for name in shape.deep & said.keys():
+        said[name] = plain(said[name])
+    return said
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The fields of a dataclass: all, those that may go unsaid, those with such fields inside."""
+
+    names: tuple[str, ...]
+    get: Callable[[object], tuple[object, ...]]
+    later: tuple[tuple[str, object], ...]
+    deep: frozenset[str]
+
+
+@cache
+def _shape(cls: Any) -> _Shape | None:
+    """Return what `plain` has to look at; null where all can stay."""
+    if not is_dataclass(cls):
+        return None
+    hints = get_type_hints(cls)
+    names = tuple(each.name for each in fields(cls))
+    late = tuple((each.name, each.default) for each in fields(cls) if each.metadata == LATER)
+    deep = frozenset(name for name in names if _has_later(hints[name]))
+    return _Shape(names, attrgetter(*names), late, deep) if late or deep else None
+
+
+def _has_later(hint: Any) -> bool:
+    return _shape(hint) is not None or any(_has_later(inner) for inner in get_args(hint))
 
 
 def _read(hint: Any, value: object, path: str) -> Any:

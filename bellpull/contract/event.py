@@ -4,15 +4,18 @@ An event is a hint. Nothing in it is an instruction: an agent fetches from the U
 resolves the ref itself (P4), and only these kinds ever travel towards an agent (R28).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
+from bellpull.contract.codec import LATER
 from bellpull.contract.errors import ContractError
 from bellpull.contract.repository import Ref, Repository
 from bellpull.contract.text import CommitId, Name, Note
 
 __all__ = [
+    "LONGEST_SPREAD_S",
     "Assurance",
     "Canary",
     "ChangeUpdated",
@@ -23,6 +26,10 @@ __all__ = [
     "Resync",
     "Tick",
 ]
+
+
+LONGEST_SPREAD_S: Final = 10.0
+"""A reader takes whatever is beyond it for this: no gateway can put an agent off for longer (R29)."""
 
 
 class Assurance(StrEnum):
@@ -72,6 +79,8 @@ class RefUpdated:
     actor: str | None
     delivery: Delivery
     hops: EventHops
+    spread: float = field(default=0.0, metadata=LATER)
+    """Seconds: many agents hear this, so each looks after a random part of it (R29)."""
 
     def __post_init__(self) -> None:
         """Refuse an update that neither leads from nor to a commit, or contradicts itself."""

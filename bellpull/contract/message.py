@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from bellpull.contract.codec import read, schema, write
+from bellpull.contract.codec import plain, read, schema, write
 from bellpull.contract.errors import ContractError
 from bellpull.contract.event import Canary, ChangeUpdated, Event, RefUpdated, Resync, Tick
 from bellpull.contract.report import Heartbeat, Report
@@ -117,7 +117,7 @@ def encode(message: Message) -> bytes:
         attributes["subject"] = message.subject
     if message.traceparent is not None:
         attributes["traceparent"] = message.traceparent
-    attributes["data"] = message.data
+    attributes["data"] = plain(message.data)
     return write(attributes)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from bellpull.contract.codec import LATER
 from bellpull.contract.errors import ContractError
 from bellpull.contract.repository import Ref, Repository
 from bellpull.contract.text import CommitId, MessageId, Name, Note, SyncName, TreePath
@@ -17,6 +18,7 @@ __all__ = [
     "Health",
     "HealthStatus",
     "Heartbeat",
+    "NotHearing",
     "Outcome",
     "Report",
     "ReportHops",
@@ -171,6 +173,14 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotHearing:
+    """Events do not reach a Sync (R31): since when, by the agent's clock, and why. Meanwhile it polls each minute."""
+
+    since: datetime
+    reason: Note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SyncState:
     """Where a Sync stands, and its last ten words, newest last."""
 
@@ -182,6 +192,8 @@ class SyncState:
     health: Health = Health(status=HealthStatus.NOT_ASKED)
     message: Note = Note("")
     outcomes: tuple[Outcome, ...] = ()
+    not_hearing: NotHearing | None = field(default=None, metadata=LATER)
+    """Null while events reach it."""
 
     def __post_init__(self) -> None:
         """Refuse a history that is too long."""
