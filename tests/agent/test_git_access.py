@@ -6,6 +6,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,39 @@ async def test_tls_is_verified_and_proxies_are_gone_through(tmp_path: Path) -> N
         assert proxy.targets == []
         assert await _ask(url, tmp_path / "m", str(ca), HTTPS_PROXY=proxy.url) == commit
         assert set(proxy.targets) == {server.url.removeprefix("https://")}
+
+
+PROXY_PASSWORD = "open-sesame"
+
+
+@pytest.mark.parametrize(
+    ("account", "refuses", "said"),
+    [
+        (f"ada:{PROXY_PASSWORD}", None, ""),
+        (f"ada:not-{PROXY_PASSWORD}", None, "the proxy wants another user or password: mend HTTPS_PROXY"),
+        (None, HTTPStatus.FORBIDDEN, "proxy returned unexpected status: 403; it is tried again"),
+    ],
+    ids=["lets in", "does not know the user", "refuses"],
+)
+@pytest.mark.usefixtures("git_programs")
+async def test_a_proxy_may_ask_who_comes_and_may_refuse(
+    account: str | None, refuses: HTTPStatus | None, said: str, tmp_path: Path
+) -> None:
+    """User and password of HTTPS_PROXY are shown to the proxy, and to nobody else."""
+    authority, ca = trustme.CA(), tmp_path / "ca.pem"
+    await asyncio.to_thread(ca.write_bytes, authority.cert_pem.bytes())
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    commit = await commit_to(await asyncio.to_thread(Repository, tmp_path / "git"), {"a": b"1"})
+    async with (
+        GitServer(tmp_path / "git", ssl_context=context) as server,
+        Proxy(account=account, refuses=refuses) as proxy,
+    ):
+        shown = proxy.url.replace("//", f"//ada:{PROXY_PASSWORD}@")
+        answer = await _ask(f"{server.url}/acme/site.git", tmp_path / "m", str(ca), HTTPS_PROXY=shown)
+        assert (said or commit) in answer, answer
+        assert PROXY_PASSWORD not in answer
+        assert bool(proxy.targets) is (not said)
 
 
 async def test_the_users_own_git_configuration_takes_no_part(

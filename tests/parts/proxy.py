@@ -1,14 +1,22 @@
-"""A proxy that tunnels (CONNECT, RFC 9110 section 9.3.6), on asyncio streams."""
+"""A proxy that tunnels (CONNECT, RFC 9110 section 9.3.6), for whom it knows if it asks, on asyncio streams."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final, Self
 
 __all__ = ["Proxy", "copy"]
 
 _CHUNK: Final = 64 * 1024
+_NOTHING: Final = "Content-Length: 0\r\n"
+_HEADERS: Final = {
+    HTTPStatus.METHOD_NOT_ALLOWED: _NOTHING,
+    HTTPStatus.FORBIDDEN: _NOTHING,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: f'{_NOTHING}Proxy-Authenticate: Basic realm="proxy"\r\n',
+}
 
 
 class Proxy:
@@ -16,10 +24,20 @@ class Proxy:
 
     Args:
         elsewhere: `HOST:PORT` that a tunnel to another one really leads to.
+        account: `USER:PASSWORD` that is asked for.
+        refuses: a status to answer instead of opening a tunnel.
     """
 
-    def __init__(self, elsewhere: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        elsewhere: Mapping[str, str] = MappingProxyType({}),
+        *,
+        account: str | None = None,
+        refuses: HTTPStatus | None = None,
+    ) -> None:
         self._elsewhere = elsewhere
+        self._account = account
+        self._refuses = refuses
         self.targets: list[str] = []
         """`HOST:PORT` of every tunnel that was asked for."""
         self._server: asyncio.Server | None = None
@@ -42,19 +60,29 @@ class Proxy:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            method, target, _ = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split(" ", 2)
-            if method == "CONNECT":
-                self.targets.append(target)
-                host, _, port = self._elsewhere.get(target, target).rpartition(":")
-                far_reader, far_writer = await asyncio.open_connection(host, int(port))
-                writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(copy(reader, far_writer))
-                    tasks.create_task(copy(far_reader, writer))
-            else:
-                writer.write(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                answer, target = self._answer(head), head.split(" ")[1]
+                writer.write(f"HTTP/1.1 {answer} {answer.phrase}\r\n{_HEADERS.get(answer, '')}\r\n".encode())
+                if answer is HTTPStatus.OK:
+                    break
+            self.targets.append(target)
+            host, _, port = self._elsewhere.get(target, target).rpartition(":")
+            far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(copy(reader, far_writer))
+                tasks.create_task(copy(far_reader, writer))
         writer.close()
+
+    def _answer(self, head: str) -> HTTPStatus:
+        if not head.startswith("CONNECT "):
+            return HTTPStatus.METHOD_NOT_ALLOWED
+        if self._account is not None:
+            shown = f"Proxy-Authorization: Basic {b64encode(self._account.encode()).decode()}"
+            if shown not in head.split("\r\n"):
+                return HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+        return self._refuses or HTTPStatus.OK
 
 
 async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

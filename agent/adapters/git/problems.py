@@ -43,7 +43,9 @@ def translated(url: str, limit: Limit) -> Iterator[None]:
         yield
     except StoppedError:
         raise _late(url, limit) from None
-    except pygit2.AuthError:
+    except pygit2.AuthError as error:
+        if str(error).startswith("proxy "):
+            raise AccessDeniedError(url, "the proxy wants another user or password: mend HTTPS_PROXY") from None
         raise AccessDeniedError(url, "the server refused: mend the credentials of the secretRef") from None
     except pygit2.CertificateError:
         problem = "its certificate is not trusted: add the authority's to the agent's git.ca"
