@@ -16,6 +16,7 @@ from bellpull.contract.text import Name
 from bellpull.runtime.config import ConfigError, Problem, Settings, kind, load
 from bellpull.runtime.jose import load_public
 from gateway.app.config import Patterns
+from gateway.core.audience import Audience
 
 __all__ = ["Enrolment", "Enrolments", "TokenHash", "load_enrolments"]
 
@@ -65,6 +66,7 @@ class Enrolments:
 
     def __init__(self, records: Mapping[Name, Enrolment], problems: Sequence[Problem] = ()) -> None:
         self.records = records
+        self.audience = Audience(record.repositories for record in records.values())
         self.problems = tuple(problems)
 
     def by_token(self, token: bytes) -> Enrolment | None:

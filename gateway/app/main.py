@@ -115,6 +115,7 @@ class _Watched:
                 provider=Name(source.provider),
                 secrets=tuple(_secrets(problems, f"sources[{index}].secrets", source)),
                 repositories=source.repositories,
+                spread=lambda repository: self._enrolments.value.audience.spread(repository),
             )
             for index, source in enumerate(self._config.sources)
         }

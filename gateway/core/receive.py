@@ -6,7 +6,7 @@ signature over the raw bytes, and only then what is in it. An authentic delivery
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
@@ -29,6 +29,10 @@ __all__ = ["Accepted", "Ignored", "Outcome", "Rejected", "Source", "receive", "r
 _CHARSET: Final = re.compile(rb'charset=(?:utf-8|"utf-8")', re.IGNORECASE)
 
 
+def _at_once(_: str) -> float:
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """One webhook, as configured, with its secrets as of now."""
@@ -38,6 +42,8 @@ class Source:
     provider: Name
     secrets: tuple[Secret, ...]
     repositories: tuple[str, ...]
+    spread: Callable[[str], float] = _at_once
+    """Over how many seconds those who hear of a repository (a key) should look at it, by the records as of now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +131,7 @@ def _message(change: RefChange, by: Delivery, source: Source, received: datetime
             actor=change.actor,
             delivery=by,
             hops=EventHops(received=received, accepted=now, pushed=change.pushed),
+            spread=source.spread(change.repository.key),
         ),
     )
 

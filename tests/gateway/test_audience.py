@@ -1,0 +1,53 @@
+"""How far apart agents should look that hear of the same push (R29)."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellpull.contract.event import LONGEST_SPREAD_S, RefUpdated
+from gateway.core.audience import AT_ONCE, Audience, may_hear, spread_of
+from gateway.core.receive import Accepted, receive
+from tests.gateway.github import NOW, SOURCE, payload, request
+
+SITE, SHOP = "github.com/acme/site", "github.com/acme/shop"
+
+
+@pytest.mark.parametrize(
+    ("agents", "seconds"),
+    [(0, 0.0), (1, 0.0), (49, 0.0), (50, 1.0), (75, 1.5), (499, 9.98), (500, 10.0), (10_000, 10.0)],
+)
+def test_few_look_at_once_and_many_at_fifty_a_second(agents: int, seconds: float) -> None:
+    assert spread_of(agents) == seconds
+
+
+@given(st.integers(0, 10**6))
+def test_more_agents_never_spread_less_and_nobody_waits_for_long(agents: int) -> None:
+    assert 0.0 <= spread_of(agents) <= spread_of(agents + 1) <= LONGEST_SPREAD_S
+
+
+def test_only_those_count_who_may_hear_it() -> None:
+    """A push to one of many repositories is not spread because of agents that never hear of it."""
+    audience = Audience([("github.com/acme/*",)] * (AT_ONCE - 1) + [(SITE, "gitlab.com/**")] + [(SHOP,)] * 200)
+    assert audience.spread(SITE) == spread_of(AT_ONCE) > 0
+    assert audience.spread(SHOP) == spread_of(AT_ONCE - 1 + 200)
+    assert audience.spread("github.com/other/site") == 0.0
+
+
+@given(
+    st.lists(st.sampled_from([(SITE,), ("**",), ("github.com/*/shop", SITE), ()]), max_size=120),
+    st.lists(st.sampled_from([SITE, SHOP, "example.com/x"]), max_size=5),
+)
+def test_what_is_remembered_is_what_would_be_counted(rights: list[tuple[str, ...]], asked: list[str]) -> None:
+    audience = Audience(rights)
+    for repository in asked:
+        assert audience.spread(repository) == spread_of(sum(may_hear(each, repository) for each in rights))
+
+
+def test_an_accepted_event_carries_the_spread_of_its_repository() -> None:
+    accepted = receive(request(payload()), replace(SOURCE, spread=Audience([("**",)] * 100).spread), NOW)
+    assert isinstance(accepted, Accepted)
+    (event,) = (message.data for message in accepted.messages)
+    assert isinstance(event, RefUpdated)
+    assert event.spread == 2.0
