@@ -7,19 +7,15 @@ file, document and field, all at once, and repeat no value: a URL may have a pas
 
 import os
 import re
-from collections.abc import Mapping
-from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     WithJsonSchema,
     model_validator,
 )
@@ -31,58 +27,15 @@ from bellpull.contract.report import Watches
 from bellpull.contract.repository import Ref, RefKind, Repository
 from bellpull.contract.text import RefName, SyncName, TreePath, text
 from bellpull.runtime.config import Settings
+from bellpull.runtime.duration import Duration, duration, shown, within
 
-__all__ = ["API_VERSION", "DirectoryTarget", "SecretName", "Source", "Sync", "Target", "duration"]
+__all__ = ["API_VERSION", "DirectoryTarget", "SecretName", "Source", "Sync", "Target"]
 
 API_VERSION: Final = "bellpull.dev/v1alpha1"
 
-_UNITS: Final[Mapping[str, timedelta]] = {
-    "ms": timedelta(milliseconds=1),
-    "s": timedelta(seconds=1),
-    "m": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-}
-_PART: Final = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)"
-_DURATION: Final = f"(?:{_PART})+"
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _URL_WITH_USER: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*@")
 _WEB: Final = ("https://", "http://")
-
-
-def duration(value: object) -> timedelta:
-    """Read a duration as Go and Flux write it: `90s`, `1m30s`, `1.5h`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if isinstance(value, timedelta):
-        return value
-    if not isinstance(value, str) or not re.fullmatch(_DURATION, value):
-        raise ValueError("is no duration: write it with units, such as 30s, 5m or 1h30m")
-    return sum((float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value)), timedelta())
-
-
-def _within(least: str, most: str) -> AfterValidator:
-    lowest, highest = duration(least), duration(most)
-
-    def check(value: timedelta) -> timedelta:
-        if not lowest <= value <= highest:
-            raise ValueError(f"is not between {least} and {most}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _written(value: timedelta) -> str:
-    return f"{value / timedelta(seconds=1):g}s"
-
-
-_Duration = Annotated[
-    timedelta,
-    BeforeValidator(duration),
-    PlainSerializer(_written, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$"}),
-]
 
 
 def _repository_url(value: str) -> str:
@@ -226,19 +179,15 @@ class Target(_Part):
     directory: DirectoryTarget
 
 
-def _shown(default: str) -> Any:
-    return Field(json_schema_extra={"default": default})
-
-
 class Spec(_Part):
     """What to read, how often, and what to make match."""
 
     source: Source
-    interval: Annotated[_Duration, _within("1s", "24h"), _shown("5m")] = duration("5m")
+    interval: Annotated[Duration, within("1s", "24h"), shown("5m")] = duration("5m")
     """How often to look without having been told to, by up to a fifth sooner or later."""
-    retry_interval: Annotated[_Duration, _within("1s", "24h"), _shown("1m")] = duration("1m")
+    retry_interval: Annotated[Duration, within("1s", "24h"), shown("1m")] = duration("1m")
     """The longest pause after failures; pauses begin with a second."""
-    timeout: Annotated[_Duration, _within("1s", "1h"), _shown("2m")] = duration("2m")
+    timeout: Annotated[Duration, within("1s", "1h"), shown("2m")] = duration("2m")
     """For how long attempts at a commit may go wrong before it is said to have failed."""
     target: Target
 

@@ -13,10 +13,11 @@ from inline_snapshot import snapshot
 
 from agent.app.sync_files import load_syncs
 from agent.core.inbox import Pace
-from agent.spec import Sync, duration
+from agent.spec import Sync
 from bellpull.contract.repository import Ref, RefKind
 from bellpull.contract.text import RefName
 from bellpull.runtime.config import ConfigError, load_documents
+from bellpull.runtime.duration import duration
 
 SYNCS = Path("/etc/bellpull/syncs.yaml")
 URL = "https://git.example/acme/site"
