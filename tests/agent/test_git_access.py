@@ -1,25 +1,20 @@
 """Who a mirror shows credentials to, whom it trusts, and which way it goes."""
 
 import asyncio
-import os
 import ssl
-import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 import trustme
-from aiohttp import web
 
 from agent.adapters.git import Mirrors
 from agent.ports.git import AccessDeniedError, RefGoneError, Remote, TransientError
 from bellpull.cli.demo.git_server import GitServer
 from bellpull.contract.repository import Ref
-from bellpull.runtime import http
-from bellpull.runtime.config import Address
 from bellpull.runtime.secret import Secret
+from tests.agent.asked import ask
 from tests.agent.mirrored import MAIN, commit_to
 from tests.parts.git import Repository
 from tests.parts.proxy import Proxy
@@ -70,64 +65,6 @@ async def test_only_the_right_password_gets_in_and_no_password_gets_out(
     assert PASSWORD.encode() not in kept
 
 
-@pytest.mark.parametrize(("host", "follows"), [("127.0.0.1", True), ("localhost", False)])
-async def test_a_redirect_is_followed_on_the_same_host_only(
-    host: str,
-    follows: bool,
-    mirrors: Mirrors,
-    repository: Repository,
-    git_server: GitServer,
-) -> None:
-    commit = await commit_to(repository, {"a": b"1"})
-
-    async def move(request: web.Request) -> web.Response:
-        there = git_server.url.replace("127.0.0.1", host)
-        return web.Response(
-            status=301, headers={"Location": f"{there}/acme/site.git{request.path_qs[len('/old') :]}"}
-        )
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", move)
-    async with http.serve(app, Address(host="127.0.0.1", port=0), name="git") as address:
-        remote = Remote(url=f"http://{address}/old")
-        if follows:
-            assert await mirrors.fetch(remote, MAIN) == commit
-        else:
-            asked = git_server.requests
-            with pytest.raises(TransientError, match="set the URL to where it leads"):
-                await mirrors.fetch(remote, MAIN)
-            assert git_server.requests == asked
-
-
-_ASK = """
-import asyncio, sys
-from pathlib import Path
-from agent.adapters.git import Mirrors
-from agent.ports.git import GitError, Remote
-from bellpull.contract.repository import Ref
-
-async def ask(url, folder, ca):
-    async with Mirrors(Path(folder), ca=Path(ca) if ca else None, timeout_s=10) as mirrors:
-        try:
-            print(await mirrors.fetch(Remote(url=url), Ref.parse("refs/heads/main")))
-        except GitError as error:
-            print(error)
-
-asyncio.run(ask(*sys.argv[1:]))
-"""
-
-
-async def _ask(url: str, folder: Path, ca: str = "", **environment: str) -> str:
-    """Fetch in a process of its own: trust and proxies are settings of a whole process."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _ASK, url, str(folder), ca),
-        env={name: value for name, value in os.environ.items() if "proxy" not in name.lower()} | environment,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    said, _ = await process.communicate()
-    return said.decode().strip()
-
-
 @pytest.mark.usefixtures("git_programs")
 async def test_tls_is_verified_and_proxies_are_gone_through(tmp_path: Path) -> None:
     """Only the authority in `ca`, beside the system's, is trusted; HTTPS_PROXY and NO_PROXY are honoured."""
@@ -140,15 +77,15 @@ async def test_tls_is_verified_and_proxies_are_gone_through(tmp_path: Path) -> N
     commit = await commit_to(await asyncio.to_thread(Repository, tmp_path / "git"), {"a": b"1"})
     async with GitServer(tmp_path / "git", ssl_context=context) as server, Proxy() as proxy:
         url = f"{server.url}/acme/site.git"
-        assert await _ask(url, tmp_path / "m", str(ca)) == commit
+        assert await ask(url, tmp_path / "m", str(ca)) == commit
         for untrusted in ("", str(wrong)):
-            assert "its certificate is not trusted" in await _ask(url, tmp_path / "m", untrusted)
+            assert "its certificate is not trusted" in await ask(url, tmp_path / "m", untrusted)
         other_name = url.replace("127.0.0.1", "localhost")
-        assert "its certificate is not trusted" in await _ask(other_name, tmp_path / "m", str(ca))
+        assert "its certificate is not trusted" in await ask(other_name, tmp_path / "m", str(ca))
         assert proxy.targets == []
-        assert await _ask(url, tmp_path / "m", str(ca), HTTPS_PROXY=proxy.url, NO_PROXY="127.0.0.1") == commit
+        assert await ask(url, tmp_path / "m", str(ca), HTTPS_PROXY=proxy.url, NO_PROXY="127.0.0.1") == commit
         assert proxy.targets == []
-        assert await _ask(url, tmp_path / "m", str(ca), HTTPS_PROXY=proxy.url) == commit
+        assert await ask(url, tmp_path / "m", str(ca), HTTPS_PROXY=proxy.url) == commit
         assert set(proxy.targets) == {server.url.removeprefix("https://")}
 
 
@@ -179,7 +116,7 @@ async def test_a_proxy_may_ask_who_comes_and_may_refuse(
         Proxy(account=account, refuses=refuses) as proxy,
     ):
         shown = proxy.url.replace("//", f"//ada:{PROXY_PASSWORD}@")
-        answer = await _ask(f"{server.url}/acme/site.git", tmp_path / "m", str(ca), HTTPS_PROXY=shown)
+        answer = await ask(f"{server.url}/acme/site.git", tmp_path / "m", str(ca), HTTPS_PROXY=shown)
         assert (said or commit) in answer, answer
         assert PROXY_PASSWORD not in answer
         assert bool(proxy.targets) is (not said)
@@ -191,22 +128,4 @@ async def test_the_users_own_git_configuration_takes_no_part(
     commit = await commit_to(repository, {"a": b"1"})
     elsewhere = f'[url "http://127.0.0.1:1/"]\n\tinsteadOf = {remote.url.removesuffix("/acme/site.git")}/\n'
     await asyncio.to_thread((tmp_path / ".gitconfig").write_text, elsewhere)
-    assert await _ask(remote.url, tmp_path / "m", HOME=str(tmp_path)) == commit
-
-
-async def test_credentials_are_not_given_to_another_port(
-    mirrors: Mirrors, tmp_path: Path, repository: Repository
-) -> None:
-    await commit_to(repository, {"a": b"1"})
-    async with AsyncExitStack() as stack:
-        asking = await stack.enter_async_context(GitServer(tmp_path / "git", username="ada", password=PASSWORD))
-
-        async def move(request: web.Request) -> web.Response:
-            return web.Response(status=301, headers={"Location": f"{asking.url}{request.path_qs}"})
-
-        app = web.Application()
-        app.router.add_get("/{path:.*}", move)
-        address = await stack.enter_async_context(http.serve(app, Address(host="127.0.0.1", port=0), name="git"))
-        remote = Remote(url=f"http://{address}/acme/site.git", username="ada", password=Secret(PASSWORD.encode()))
-        with pytest.raises(AccessDeniedError, match="somewhere else"):
-            await mirrors.fetch(remote, MAIN)
+    assert await ask(remote.url, tmp_path / "m", HOME=str(tmp_path)) == commit
