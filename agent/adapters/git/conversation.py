@@ -76,7 +76,7 @@ class _WebWay:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._asked_by: set[str] = set()
+        self._asked = False
 
     @property
     def url(self) -> str:
@@ -93,9 +93,9 @@ class _WebWay:
             raise AccessDeniedError(
                 account.url, "credentials are wanted somewhere else than the URL says: mend the URL"
             )
-        if url in self._asked_by or not allowed & CredentialType.USERPASS_PLAINTEXT:
+        if self._asked or not allowed & CredentialType.USERPASS_PLAINTEXT:
             raise AccessDeniedError(account.url, "the server refused the username or password of the secretRef")
-        self._asked_by.add(url)  # a repository that was renamed asks again at its new place
+        self._asked = True
         return pygit2.UserPass(account.username or "", account.password or "")
 
 
