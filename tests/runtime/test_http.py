@@ -109,17 +109,6 @@ async def test_a_target_that_cannot_be_read_ends_only_what_follows_it() -> None:
     assert answers.index(b"200 OK") < answers.index(b"400 Bad Request")
 
 
-async def test_a_connection_that_never_ends_its_headers_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "IDLE_S", 0.2)
-    async with http.serve(_app(), ANY, name="hooks") as address:
-        reader, writer = await asyncio.open_connection(address.host, address.port)
-        writer.write(b"POST / HTTP/1.1\r\nHost:")
-        async with asyncio.timeout(5):
-            assert await reader.read() == b""
-        writer.close()
-        await writer.wait_closed()
-
-
 async def test_a_request_in_flight_is_finished_when_the_server_ends() -> None:
     started, finish = asyncio.Event(), asyncio.Event()
 
