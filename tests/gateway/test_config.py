@@ -85,7 +85,7 @@ def test_everything_wrong_is_said_at_once_with_its_place(tmp_path: Path) -> None
             "seal.key: says no place: write {file: PATH} or {env: NAME}, never the secret itself",
             "listen.hooks: is not HOST:PORT (such as 127.0.0.1:8080 or [::1]:8080)",
             "sources[0].name: is not a name of a-z, 0-9, '-' and '.', up to 63 characters",
-            "sources[0].provider: is none of github",
+            "sources[0].provider: is none of generic, github",
             "sources[0].secrets[0]: says no place: write {file: PATH} or {env: NAME}, never the secret itself",
             "sources[0].repositories[0]: is no pattern: write HOST/PATH, with * within a part and ** across parts",
             "sources[0].repositories[1]: is no pattern: write HOST/PATH, with * within a part and ** across parts",
