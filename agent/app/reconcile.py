@@ -30,6 +30,7 @@ from agent.ports.git import (
     Remote,
     RepositoryGoneError,
     TransientError,
+    TreeTooLargeError,
 )
 from agent.ports.target import TargetError
 from bellpull.contract.report import TriggerKind
@@ -190,7 +191,10 @@ class Reconciler:
         A folder that is not there is a failure, no rejection: with the Sync's path mended the same commit applies.
         """
         place = attempt.place
-        tree = await self._git.tree(remote, tip, place.sync.watches.path)
+        try:
+            tree = await self._git.tree(remote, tip, place.sync.watches.path)
+        except TreeTooLargeError as error:
+            return await self._settle(attempt, remote, tip, Word.REJECTED, message=str(error))
         if tree is None:
             message = f"PathGone: the commit has no folder {place.sync.watches.path}; what runs is kept"
             return await self._settle(attempt, remote, tip, Word.FAILED, message=message)
