@@ -142,7 +142,12 @@ class Git(Protocol):
         ...
 
     async def tree(self, remote: Remote, commit: CommitId, path: TreePath) -> CommitId | None:
-        """Return the tree id of the folder `path` in a fetched commit, None if it has no such folder."""
+        """Return the tree id of the folder `path` in a fetched commit, None if it has no such folder.
+
+        Raises:
+            TreeTooLargeError: a folder on the way is beyond a bound.
+            TransientError: the mirror has lost it.
+        """
         ...
 
     def reader(self, remote: Remote, tree: CommitId) -> AbstractContextManager[TreeReader]:

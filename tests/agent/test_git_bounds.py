@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.directory import DirectoryTarget
-from agent.adapters.git import Mirrors
+from agent.adapters.git import Mirrors, reader
 from agent.core import bounds
 from agent.core.bounds import Tally, TreeTooLargeError
 from agent.core.tree import EntryMode
@@ -100,6 +100,19 @@ async def test_what_files_and_links_hold_is_bounded_before_it_is_read(
     monkeypatch.setattr(bounds, bound, value)
     await commit_to(repository, files)
     assert why in await refused(mirrors, repository, tmp_path / "site")
+
+
+async def test_no_folder_on_the_way_to_the_path_is_read_before_its_size(
+    mirrors: Mirrors, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "MAX_NAME_BYTES", 999)
+    files: dict[str, bytes | None] = {f"{n}{'x' * 50}": b"1" for n in range(20)}
+    await commit_to(repository, {"public/index.html": b"1", **files})
+    remote = Remote(url=repository.url)
+    commit = await mirrors.fetch(remote, MAIN)
+    with pytest.raises(TreeTooLargeError, match="a folder of the tree lists more than 999 bytes"):
+        await mirrors.tree(remote, commit, TreePath("public"))
+    assert await mirrors.tree(remote, commit, TreePath("")) is not None, "of the folder itself only its id is asked"
 
 
 def test_a_tree_at_its_bounds_is_none_too_large() -> None:

@@ -108,6 +108,7 @@ class Mirrors:
         """Return the id of the folder `path` of a fetched commit, None if it has no such folder.
 
         Raises:
+            TreeTooLargeError: a folder on the way is beyond a bound.
             TransientError: the mirror has lost the commit; the next fetch brings it back.
         """
         return await self._run(Account.of(remote), lambda mirror, _: mirror.tree(commit, path))

@@ -65,25 +65,25 @@ def tree_at(repository: pygit2.Repository, commit: str, path: str) -> str | None
 
     Raises:
         KeyError: the commit, or a tree on the way, is not in the mirror.
+        TreeTooLargeError: a tree on the way is beyond a bound; it was not read.
     """
-    found: pygit2.Object = repository[commit].peel(pygit2.Tree)
+    found = repository[commit].peel(pygit2.Commit).tree_id
     for part in path.split("/") if path else ():
-        entry = next((each for each in _tree(found) if each.name == part), None)
+        entry = next((each for each in _tree(repository, found) if each.name == part), None)
         if entry is None or entry.filemode != FileMode.TREE:
             return None
-        found = repository[entry.id]
-    return str(found.id)
+        found = entry.id
+    _size(repository, found)  # it is there
+    return str(found)
 
 
 def _walk(repository: pygit2.Repository, tree: str) -> Iterator[TreeEntry]:
-    tally, odb = Tally(), repository.odb
-    size = cache(lambda oid: odb.read_header(oid)[1])
+    tally = Tally()
+    size = cache(lambda oid: _size(repository, oid))
     todo = [(b"", pygit2.Oid(hex=tree))]
     while todo:
         above, oid = todo.pop()
-        if size(oid) > MAX_NAME_BYTES:  # before it is read: a tree is little but names
-            raise TreeTooLargeError(f"a folder of the tree lists more than {MAX_NAME_BYTES} bytes")
-        for entry in _tree(repository[oid]):
+        for entry in _tree(repository, oid):
             path = above + (entry.raw_name or b"")
             tally.entry(path)
             if entry.filemode == FileMode.TREE:
@@ -95,10 +95,18 @@ def _walk(repository: pygit2.Repository, tree: str) -> Iterator[TreeEntry]:
             yield TreeEntry(path=path, mode=mode, oid=str(entry.id))
 
 
-def _tree(found: pygit2.Object) -> pygit2.Tree:
+def _tree(repository: pygit2.Repository, oid: pygit2.Oid) -> pygit2.Tree:
+    """Read a tree whose size was looked at before: it is little but names."""
+    if _size(repository, oid) > MAX_NAME_BYTES:
+        raise TreeTooLargeError(f"a folder of the tree lists more than {MAX_NAME_BYTES} bytes")
+    found = repository[oid]
     if not isinstance(found, pygit2.Tree):
-        raise ValueError(f"{found.id} is not a tree")  # noqa: TRY004 - it is what the mirror holds that is wrong
+        raise ValueError(f"{oid} is not a tree")  # noqa: TRY004 - it is what the mirror holds that is wrong
     return found
+
+
+def _size(repository: pygit2.Repository, oid: pygit2.Oid) -> int:
+    return repository.odb.read_header(oid)[1]
 
 
 def _mode(mode: int) -> EntryMode:
