@@ -66,22 +66,21 @@ def configure(program: str, *, stream: TextIO | None = None, level: str = "info"
 
 def logger(name: str) -> Logger:
     """Return the logger of a part, such as `gateway.hooks`."""
-    return cast("Logger", structlog.get_logger(part=name))
+    return cast("Logger", structlog.get_logger(part=name).bind())
 
 
-def _select(_: object, method: str, fields: _Fields) -> _Fields:
+def _line(_: object, method: str, said: _Fields) -> str:
+    """Return the line, or raise DropEvent."""
     if _RANKS[method] < _sink.rank:
         raise structlog.DropEvent
-    fields["level"] = "error" if method == "exception" else method
-    return fields
+    if "exc_info" in said:
+        said = structlog.processors.format_exc_info(None, method, said)
+    time = utc_now().isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    level = "error" if method == "exception" else method
+    return _render({"time": time, "program": _sink.program, **said, "level": level})
 
 
-def _stamp(_: object, __: str, fields: _Fields) -> _Fields:
-    time = utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"time": time, "program": _sink.program, **fields}
-
-
-def _render(_: object, __: str, fields: _Fields) -> str:
+def _render(fields: _Fields) -> str:
     try:
         line = orjson.dumps(fields, default=_foreign, option=orjson.OPT_UTC_Z)
     except TypeError:
@@ -111,7 +110,7 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = record.exc_info[0] if record.exc_info else None
-        log = structlog.get_logger(part=record.name)
+        log = logger(record.name)
         if kind is not None and kind.__module__.startswith("aiohttp"):
             log.debug(record.getMessage(), error=kind.__name__)  # a sender's mistake, repeated at its will
         elif record.levelno >= logging.ERROR:
@@ -121,7 +120,7 @@ class _Forward(logging.Handler):
 
 
 structlog.configure(
-    processors=[_select, structlog.processors.format_exc_info, _stamp, _render],
+    processors=[_line],
     wrapper_class=structlog.make_filtering_bound_logger(0),
     logger_factory=lambda *_: _Writer(),
     cache_logger_on_first_use=True,

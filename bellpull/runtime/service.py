@@ -5,6 +5,7 @@ mend (`Fatal`, ConfigError, OSError) become one line each; any other is a defect
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -14,9 +15,11 @@ from typing import Final, NoReturn
 from bellpull.runtime.config import ConfigError
 from bellpull.runtime.logs import logger
 
-__all__ = ["INTERRUPTED", "Fatal", "run"]
+__all__ = ["INTERRUPTED", "Fatal", "calm_collector", "run"]
 
 INTERRUPTED: Final = 130
+_YOUNG: Final = 10_000
+"""Objects that may be made before cycles are looked for; JSON of one push is a hundred."""
 _log: Final = logger("service")
 
 
@@ -35,6 +38,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         ConfigError: `main` raised it: for the command line to show.
     """
     ended: list[BaseException] = []
+    calm_collector()
     try:
         with asyncio.Runner(loop_factory=_loop) as runner:
             runner.run(_until_stopped(main))
@@ -45,6 +49,13 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
             raise error
         _log.error("ended", problem=str(error), kind=type(error).__name__)
     return max((getattr(error, "code", 1) for error in ended), default=0)
+
+
+def calm_collector() -> None:
+    """Keep Python's collector of cycles from what was imported, and from looking after every few requests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG)
 
 
 async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

@@ -9,6 +9,7 @@ because of its address: anybody can make a provider send us bad signatures from 
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from time import monotonic
 from typing import Final, assert_never
 
@@ -16,6 +17,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from bellpull.runtime.clock import utc_now
+from bellpull.runtime.http import remote, vouch
 from bellpull.runtime.logs import logger
 from bellpull.runtime.metrics import Metrics
 from gateway.app.intake import SMALL, Intake
@@ -54,11 +56,12 @@ class Hooks:
         self._journal = journal
         self._intake = intake or Intake()
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
-        self._deliveries = metrics.counter(
+        deliveries = metrics.counter(
             "bellpull_deliveries",
             "Requests to the hooks listener; the source is empty where none has that name.",
             ("source", "outcome", "status"),
         )
+        self._deliveries = cache(deliveries.labels)
         self._seconds = metrics.histogram("bellpull_delivery_seconds", "From a delivery's head to its answer.")
 
     def app(self) -> web.Application:
@@ -75,8 +78,10 @@ class Hooks:
         received, begun = utc_now(), monotonic()
         headers = Headers(request.raw_headers)
         outcome, size = await self._outcome(request, headers, source, received)
+        if not isinstance(outcome, Rejected):
+            vouch(request)
         response, fields = await self._answer(outcome, source)
-        fields |= {"bytes": size, "remote": request.remote}
+        fields |= {"bytes": size, "remote": remote(request)}
         self._note(source, headers, outcome, status=response.status, fields=fields, seconds=monotonic() - begun)
         if not request.content.is_eof():
             response.force_close()
@@ -134,7 +139,7 @@ class Hooks:
         seconds: float,
     ) -> None:
         word = "deferred" if status == 503 else type(outcome).__name__.lower()
-        self._deliveries.labels(source.name, word, str(status)).inc()
+        self._deliveries(source.name, word, status).inc()
         self._seconds.observe(seconds)
         provider = PROVIDERS[source.provider]
         log = _log.info if status < 400 else _log.warning
@@ -150,7 +155,7 @@ class Hooks:
         )
 
     async def _not_found(self, _: web.Request) -> web.Response:
-        self._deliveries.labels("", "rejected", "404").inc()
+        self._deliveries("", "rejected", 404).inc()
         response = _json(404, {"error": "there is nothing here"})
         response.force_close()
         return response

@@ -50,7 +50,8 @@ class Body:
 
     def __init__(self, intake: "Intake") -> None:
         self._intake = intake
-        self._received = bytearray()
+        self._chunks: list[bytes] = []
+        self._size = 0
 
     def __enter__(self) -> Self:
         """Hold nothing yet."""
@@ -68,7 +69,7 @@ class Body:
             refused = self._add(request.content.read_nowait())
         else:
             refused = await self._wait(request.content)
-        return refused or bytes(self._received)
+        return refused or b"".join(self._chunks)
 
     async def _wait(self, content: StreamReader) -> Rejected | None:
         clock, bounds = asyncio.get_running_loop(), self._intake.bounds
@@ -78,13 +79,11 @@ class Body:
                 async for chunk in content.iter_any():
                     if (refused := self._add(chunk)) is not None:
                         return refused
-                    limit.reschedule(begun + bounds.allowed_s(len(self._received)))
+                    limit.reschedule(begun + bounds.allowed_s(self._size))
         except TimeoutError:
-            return _rejected(
-                408, f"the body came too slowly ({len(self._received)} bytes in {clock.time() - begun:.0f} s)"
-            )
+            return _rejected(408, f"the body came too slowly ({self._size} bytes in {clock.time() - begun:.0f} s)")
         except ConnectionError:
-            return _rejected(400, f"the sender hung up after {len(self._received)} bytes")
+            return _rejected(400, f"the sender hung up after {self._size} bytes")
         except (ClientPayloadError, HttpProcessingError):
             return _rejected(400, "the body is not framed as HTTP wants it")
         return None
@@ -92,21 +91,18 @@ class Body:
     def _add(self, chunk: bytes) -> Rejected | None:
         """Take `chunk` into the budget that the body's size now belongs to."""
         self._give_back()
-        self._received += chunk
-        intake, large = self._intake, self._large
-        intake.held[large] += len(self._received)
-        if len(self._received) > intake.bounds.size:
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        large = self._size > SMALL
+        self._intake.held[large] += self._size
+        if self._size > self._intake.bounds.size:
             return self._too_large()
-        if intake.held[large] > intake.room[large]:
+        if self._intake.held[large] > self._intake.room[large]:
             return _rejected(503, "too much is being received at once, come again")
         return None
 
     def _give_back(self) -> None:
-        self._intake.held[self._large] -= len(self._received)
-
-    @property
-    def _large(self) -> bool:
-        return len(self._received) > SMALL
+        self._intake.held[self._size > SMALL] -= self._size
 
     def _too_large(self) -> Rejected:
         return _rejected(413, f"the body is larger than {self._intake.bounds.size} bytes")

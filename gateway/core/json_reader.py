@@ -1,7 +1,7 @@
 """Reading a provider's JSON: what is there, of the type it must have, or an error that says where."""
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -50,18 +50,15 @@ def get_or_none(value: object, path: str, kind: type[_T]) -> _T | None:
     Raises:
         PayloadError: it is there, and no `kind`.
     """
-    found: object = value
+    found: Any = value
     for part in path.split("."):
-        if found is None:
-            return None
-        if not isinstance(found, dict):
+        if isinstance(found, dict):
+            found = found.get(part)
+        elif found is not None:
             raise PayloadError(f"{path} is not in an object")
-        found = cast("dict[str, object]", found).get(part)
-    if found is None:
-        return None
-    if not isinstance(found, kind):
-        raise PayloadError(f"{path} is not {_WORDS[kind]}")
-    return found
+    if found is None or isinstance(found, kind):
+        return found
+    raise PayloadError(f"{path} is not {_WORDS[kind]}")
 
 
 def explained(error: ContractError, path: str) -> PayloadError:

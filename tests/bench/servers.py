@@ -28,6 +28,7 @@ from bellpull.runtime.config import Address
 from bellpull.runtime.http import serve
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.secret import Secret
+from bellpull.runtime.service import calm_collector
 from gateway.adapters.journal import open_journal
 from gateway.app.hooks import Hooks
 from gateway.ports.journal import Journal, Stored
@@ -89,6 +90,7 @@ def main(words: list[str]) -> None:
     """Serve until standard input ends."""
     kind, folder = words
     logs.configure("bench", level="error")
+    calm_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_main(kind, Path(folder)))
 
