@@ -11,25 +11,22 @@ data, and is switched back. A file or folder may hold somebody's data, and is re
 Drift is judged by content, never by time stamps; those only save reading. Undoing it makes the release anew, so
 that no reader sees a half-mended tree. Owner, group and extended attributes are not looked at.
 
-Races that are accepted: between the look at a link of ours and the `rename` over it somebody could put a file
-there, which is lost. All file work of one target is done by one thread, in the order it was asked for.
+All file work of one target is done by one thread, in the order it was asked for.
 """
 
 import asyncio
 import os
-import stat
-import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 from agent.adapters.ears import Ears
+from agent.adapters.link import Link
+from agent.adapters.one_thread import OneThread
 from agent.adapters.releases import Home, Releases
-from agent.adapters.tree import Stamp, explained, names_in
+from agent.adapters.tree import Stamp
 from agent.core.directory import Problem, ReleasePlan, plan_release, printable
 from agent.core.release import Item, Record, ReleaseName, compare, count, expected, releases_to_remove
 from agent.core.tree import EntryMode
@@ -42,7 +39,6 @@ from bellpull.runtime.logs import logger
 
 __all__ = ["DirectoryTarget"]
 
-_T = TypeVar("_T")
 _MAX_PATH: Final = 4095
 _MAX_NAMED: Final = 10
 _DEBOUNCE_S: Final = 0.05
@@ -50,20 +46,6 @@ _BLIND_S: Final = 10.0
 """How often to look where the system gives no events."""
 
 _log = logger("agent.directory")
-
-
-class _AbandonedError(Exception):
-    """Whoever asked for this no longer wants it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Occupant:
-    """What is at the target's path: nothing, a link (to a release of ours or elsewhere), or another thing."""
-
-    is_link: bool = False
-    release: ReleaseName | None = None
-    words: str = ""
-    """What it is, for people; empty where there is nothing."""
 
 
 class DirectoryTarget:
@@ -83,12 +65,11 @@ class DirectoryTarget:
             raise ValueError(f"{path} is no absolute path of something that could be a link")
         self._path = path
         self._keep = keep_releases
-        self._adopt = adopt
         self._now = now
         self._releases = Releases(path)
-        self._prefix = f"{self._releases.path.name}/releases/"
+        self._link = Link(path, self._releases.path / "releases", adopt=adopt, now=now)
         self._trusted: tuple[ReleaseName | None, Mapping[bytes, Stamp]] = (None, {})
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"directory {path.name}")
+        self._thread = OneThread(f"directory {path.name}")
         self._closed = False
 
     async def apply(self, commit: CommitId, tree: str, reader: TreeReader) -> Counts:
@@ -98,11 +79,11 @@ class DirectoryTarget:
             TargetError: the tree cannot be a release (permanent), something foreign is in the way, another process
                 owns the target, or the file system failed. What is live stays live.
         """
-        return await self._in_thread(lambda go_on: self._apply(commit, tree, reader, go_on))
+        return await self._thread.do(lambda go_on: self._apply(commit, tree, reader, go_on))
 
     async def drifted(self, tree: str, *, full: bool) -> str | None:
         """Return in what the target differs from `tree`, in a sentence, or None; see `Target`."""
-        return await self._in_thread(lambda _: self._drifted(tree, full=full))
+        return await self._thread.do(lambda _: self._drifted(tree, full=full))
 
     async def changes(self) -> AsyncGenerator[None]:
         """Yield once at the start and then whenever the link or the live release may have changed.
@@ -112,7 +93,7 @@ class DirectoryTarget:
         bell = asyncio.Event()
         with Ears(bell, self._path, self._releases.path) as ears:
             while not self._closed:
-                deaf = await self._in_thread(lambda _: ears.listen(self._live()))
+                deaf = await self._thread.do(lambda _: ears.listen(self._live()))
                 if deaf:
                     _log.warning("no file system events", target=str(self._path), reason=deaf, look_every_s=_BLIND_S)
                 yield
@@ -127,9 +108,9 @@ class DirectoryTarget:
     async def close(self) -> None:
         """Finish what is being done, and let another process own the target."""
         if not self._closed:
-            await self._in_thread(lambda _: self._releases.release())
+            await self._thread.do(lambda _: self._releases.release())
             self._closed = True
-            self._thread.shutdown(wait=False)
+            self._thread.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -137,31 +118,12 @@ class DirectoryTarget:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _in_thread(self, work: Callable[[Callable[[], None]], _T]) -> _T:
-        """Do `work` after all that was asked for before; when cancelled, tell it so and wait until it ended."""
-        abandoned = threading.Event()
-
-        def go_on() -> None:
-            if abandoned.is_set():
-                raise _AbandonedError
-
-        job = self._thread.submit(work, go_on)
-        running = asyncio.wrap_future(job)
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            abandoned.set()
-            if not job.cancel():
-                await asyncio.wait({running})
-                running.exception()  # nobody is left to hear it
-            raise
-
     def _apply(self, commit: CommitId, tree: str, reader: TreeReader, go_on: Callable[[], None]) -> Counts:
         plan = self._plan(reader, go_on)
         record = Record(tree=tree, commit=commit, items=expected(plan))
         with self._releases.owned() as home:
-            there = self._occupant(home.parent)
-            self._refuse_foreign(there, home)
+            there = self._link.occupant(home.parent)
+            self._link.refuse_foreign(there, home)
             self._tidy(home)
             live = home.record(there.release) if there.release else None
             same = there.release is not None and live is not None and live.tree == tree
@@ -181,13 +143,13 @@ class DirectoryTarget:
         blob: Callable[[str], bytes],
         go_on: Callable[[], None],
     ) -> None:
-        live = self._occupant(home.parent).release
+        live = self._link.occupant(home.parent).release
         name, stamps = home.make(plan, record, live=live, blob=blob, go_on=go_on, now=self._now)
         try:
             go_on()
-            self._switch(home, name)
+            self._link.switch(home, name)
         finally:
-            if self._occupant(home.parent).release != name:
+            if self._link.occupant(home.parent).release != name:
                 home.remove(name)
         self._trusted = (name, stamps)
 
@@ -206,69 +168,15 @@ class DirectoryTarget:
             return plan
         raise TargetError(printable(plan[0].path), _rest(plan), permanent=True)
 
-    def _occupant(self, parent: int) -> _Occupant:
-        with explained(str(self._path)):
-            try:
-                status = os.stat(self._path.name, dir_fd=parent, follow_symlinks=False)
-            except FileNotFoundError:
-                return _Occupant()
-            if not stat.S_ISLNK(status.st_mode):
-                return _Occupant(words="a folder" if stat.S_ISDIR(status.st_mode) else "no folder and no link")
-            text = os.readlink(self._path.name, dir_fd=parent)
-        name = ReleaseName.parse(text.removeprefix(self._prefix)) if text.startswith(self._prefix) else None
-        words = f"a link to {printable(os.fsencode(text))}"
-        return _Occupant(is_link=True, release=name, words=words)
-
-    def _refuse_foreign(self, there: _Occupant, home: Home) -> None:
-        if self._is_foreign(there, home) and not self._adopt:
-            raise TargetError(
-                str(self._path),
-                f"is {there.words} that bellpull did not make: move it away, or set `adopt: true` "
-                f"to have it moved to {self._path.name}.adopted-<time>",
-                permanent=False,
-            )
-
-    def _is_foreign(self, there: _Occupant, home: Home) -> bool:
-        """Whether it may be somebody else's: anything, or any link while no release of ours was ever live."""
-        if there.release is not None or not there.words:
-            return False
-        return not there.is_link or self._adopt or not home.names()
-
     def _look(self, home: Home, name: ReleaseName, record: Record, *, full: bool) -> Mapping[bytes, Item]:
         of, stamps = self._trusted
         seen = home.look(name, record, stamps if of == name and not full else {}, self._now())
         self._trusted = (name, seen.stamps)
         return seen.items
 
-    def _switch(self, home: Home, name: ReleaseName) -> None:
-        text, link = f"{self._prefix}{name}", self._path.name
-        there = self._occupant(home.parent)
-        self._refuse_foreign(there, home)
-        with explained(str(self._path)):
-            if self._is_foreign(there, home):
-                self._move_aside(home)
-                there = _Occupant()
-            if there.words:
-                os.symlink(text, f"{name}.link", dir_fd=home.incoming)
-                os.rename(f"{name}.link", link, src_dir_fd=home.incoming, dst_dir_fd=home.parent)
-            else:
-                os.symlink(text, link, dir_fd=home.parent)
-            os.fsync(home.parent)
-
-    def _move_aside(self, home: Home) -> None:
-        stem = f"{self._path.name}.adopted-{self._now():%Y%m%dT%H%M%SZ}"
-        taken = set(names_in(home.parent))
-        aside = next(
-            name for n in range(1, len(taken) + 2) if (name := stem if n == 1 else f"{stem}-{n}") not in taken
-        )
-        os.rename(self._path.name, aside, src_dir_fd=home.parent, dst_dir_fd=home.parent)
-        _log.warning(
-            "moved aside what was at the target", target=str(self._path), to=str(self._path.with_name(aside))
-        )
-
     def _tidy(self, home: Home) -> None:
         home.tidy()
-        current = self._occupant(home.parent).release
+        current = self._link.occupant(home.parent).release
         for name in releases_to_remove(home.names(), current, self._keep):
             home.remove(name)
 
@@ -276,7 +184,7 @@ class DirectoryTarget:
         with self._releases.seen() as home:
             if home is None:
                 return f"{self._releases.path} with all releases is not there"
-            there = self._occupant(home.parent)
+            there = self._link.occupant(home.parent)
             if there.release is None:
                 return f"{self._path} is {there.words or 'gone'}"
             record = home.record(there.release)
@@ -293,7 +201,7 @@ class DirectoryTarget:
             except OSError:
                 return None
             stack.callback(os.close, parent)
-            name = self._occupant(parent).release
+            name = self._link.occupant(parent).release
             return self._releases.path / "releases" / str(name) if name else None
 
 
