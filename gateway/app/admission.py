@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 
 from bellpull.contract.seal import Signer
 from bellpull.contract.text import Name
+from bellpull.runtime.http import vouch
 from bellpull.runtime.metrics import Metrics
 from gateway.app.enrolment import Enrolment, Enrolments
 from gateway.ports.journal import Journal
@@ -45,7 +46,10 @@ def admitted(request: web.Request, enrolments: Enrolments) -> Enrolment | None:
     scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     if scheme.lower() != "bearer":
         return None
-    return enrolments.by_token(token.strip().encode("utf-8", "surrogateescape"))
+    record = enrolments.by_token(token.strip().encode("utf-8", "surrogateescape"))
+    if record is not None:
+        vouch(request)
+    return record
 
 
 def unauthorized() -> web.Response:

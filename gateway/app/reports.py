@@ -16,6 +16,7 @@ from bellpull.contract.report import Heartbeat, Report
 from bellpull.contract.seal import Sealed, SealError, SealType, unseal
 from bellpull.contract.stream import SEAL_HEADER, Receipt
 from bellpull.runtime.clock import utc_now
+from bellpull.runtime.http import remote
 from bellpull.runtime.logs import logger
 from gateway.app.admission import AgentsParts, admitted, refusal, unauthorized
 from gateway.app.enrolment import Enrolment
@@ -51,7 +52,7 @@ class Reports:
         """Answer one message."""
         record = admitted(request, self._parts.enrolments())
         if record is None:
-            _log.warning("report refused", reason="token", remote=request.remote)
+            _log.warning("report refused", reason="token", remote=remote(request))
             return unauthorized()
         try:
             receipt = await self._keep(request, record)

@@ -3,6 +3,7 @@
 from aiohttp import hdrs, web
 
 from bellpull.contract.standing import Standing
+from bellpull.runtime.http import remote
 from bellpull.runtime.logs import logger
 from gateway.app.admission import AgentsParts, admitted, unauthorized
 
@@ -21,7 +22,7 @@ class Standings:
         """Answer one agent."""
         record = admitted(request, self._parts.enrolments())
         if record is None:
-            _log.warning("standing refused", reason="token", remote=request.remote)
+            _log.warning("standing refused", reason="token", remote=remote(request))
             return unauthorized()
         standing = Standing(
             agent=record.agent,
