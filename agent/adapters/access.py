@@ -60,6 +60,12 @@ class Access:
         except ContractError as error:
             raise QueueError(f"{self.url}: what came is no {what} of a gateway: {error}") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            silent = isinstance(error, TimeoutError)
-            reason = "nothing came in time" if silent else str(error) or type(error).__name__
-            raise QueueError(f"{self.url}: {reason}") from error
+            raise QueueError(f"{self.url}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "nothing came in time"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the connection was closed before it was answered"
+    return str(error) or type(error).__name__

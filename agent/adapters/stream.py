@@ -124,9 +124,10 @@ class StreamQueue:
     async def _polls(self, cursor: Cursor | None) -> AsyncIterator[Frame]:
         """Yield the frames of one poll after the other, until the stream is to be tried or the rights are others."""
         rights: str | None = None
+        wait_s = 0  # the first answer comes at once, and shows that the way is open
         while self._way() is Way.POLL:
-            attempt = _Attempt(self._now(), self._patience.wait_s + 2 * self._patience.soon_s)
-            query = {WAIT: str(self._patience.wait_s)} | ({} if cursor is None else {AFTER: str(cursor)})
+            attempt = _Attempt(self._now(), wait_s + 2 * self._patience.soon_s)
+            query = {WAIT: str(wait_s)} | ({} if cursor is None else {AFTER: str(cursor)})
             with self._access.translated("answer to a poll"):
                 async with self._ask(attempt, params=query) as response:
                     before, rights = rights, response.headers.get(RIGHTS_HEADER)
@@ -136,7 +137,8 @@ class StreamQueue:
             if before is not None and rights != before:
                 return
             if response.status == 204:
-                await asyncio.sleep(attempt.begun + _POLL_PAUSE_S - self._now())
+                await asyncio.sleep(attempt.begun + min(_POLL_PAUSE_S, wait_s) - self._now())
+            wait_s = self._patience.wait_s
 
     async def _answered(
         self, response: aiohttp.ClientResponse, attempt: "_Attempt", cursor: Cursor | None
