@@ -32,7 +32,7 @@ gateway:
   token: {{file: token}}
 report_key: {{file: report.jwk}}
 syncs: syncs.yaml
-secrets: ./secrets                   # for each secretRef a folder with the files username and password
+secrets: ./secrets                   # for each secretRef a folder with its files
 state: ./state
 """
 
@@ -51,7 +51,7 @@ spec:
     url: {url}
     branch: main
     path: ./                           # a folder of the repository
-    # secretRef: {{name: {sync}-git}}      # reads ./secrets/{sync}-git/username and password
+    # secretRef: {{name: {sync}-git}}      # username, password; SSH: identity, known_hosts
   interval: 5m                         # looks by itself too, should no event come
   target:
     directory: {{path: ./site}}          # a link that is switched; its releases are kept beside it
