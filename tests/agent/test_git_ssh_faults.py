@@ -74,8 +74,8 @@ def _relays() -> int:
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     ("passing", "pause_s"),
-    [(0, 3600.0), (60, 3600.0), (1_500, 3600.0), (2_600, 3600.0), (4_000, 3600.0), (0, 0.05), (1_500, 0.05)],
-    ids=["says nothing", "greeted", "key exchange", "login", "listing", "trickles from the start", "trickles later"],
+    [(0, 3600.0), (1_500, 3600.0), (2_600, 3600.0), (4_000, 3600.0), (0, 0.05)],
+    ids=["says nothing", "key exchange", "login", "listing", "trickles"],
 )
 async def test_a_server_that_stalls_keeps_neither_caller_nor_thread(
     passing: int, pause_s: float, *, repository: Repository, sshd: Sshd, sshd_keys: Keys, tmp_path: Path
@@ -83,9 +83,9 @@ async def test_a_server_that_stalls_keeps_neither_caller_nor_thread(
     await commit_to(repository, {"large": os.urandom(200_000)})
     loop = asyncio.get_running_loop()
     async with _before(sshd, passing=passing, pause_s=pause_s) as port:
-        async with Mirrors(tmp_path / "mirrors", timeout_s=1.5) as mirrors:
+        async with Mirrors(tmp_path / "mirrors", timeout_s=0.8) as mirrors:
             began = loop.time()
-            with pytest.raises(TransientError, match=r"not done within 1.5 s|went silent"):
+            with pytest.raises(TransientError, match=r"not done within 0.8 s|went silent"):
                 await mirrors.fetch(_remote(port, sshd, sshd_keys), MAIN)
             assert loop.time() - began < 4.5
         assert loop.time() - began < 6, "and the threads have ended"
