@@ -2,9 +2,8 @@
 
 Whatever blocks runs in this module's own threads, at most `workers` at once and one at a time for each mirror. A
 caller never waits longer than `timeout_s`, nor does one who was cancelled keep the mirror: the thread is told to
-stop, and the mirror is free when it has. libgit2 gives up on a silent connection by itself, and by SSH it is hung up on;
-accepted: by HTTPS a server that trickles bytes while it lists its refs can keep a thread, though not a caller, beyond
-that.
+stop, and the mirror is free when it has. By SSH that is at once. By HTTPS libgit2 gives up on a silent connection;
+accepted: a server that trickles bytes while it lists its refs can keep a thread, though not a caller, beyond that.
 
 libgit2's settings are those of the process: time-outs, authorities to trust, whose home it is in, and that no
 configuration of the machine or its user takes part (only HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment do,
