@@ -15,7 +15,6 @@ Accepted: a caller that gave up waiting may find its write on disk all the same.
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,11 +22,15 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any, Final, Literal, NoReturn, Self, TypeVar
 
 import apsw
 
-from gateway.adapters.schema import BUSY_MS, FATAL, Schema, open_writing
+from gateway.adapters.meter import Meter
+from gateway.adapters.readers import Readers
+from gateway.adapters.schema import FATAL, Schema, open_writing
+from gateway.adapters.upkeep import Kept, Upkeep
 from gateway.ports.disk import DiskFailed, WriteRefused
 
 __all__ = ["Database", "microseconds", "moment"]
@@ -37,11 +40,6 @@ _Item = TypeVar("_Item")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GROUP: Final = 512
 """As soon as there are so many writes, no more are waited for in one transaction."""
-_READERS: Final = 4
-_IDLE_S: Final = 1.0
-_CHECKPOINT_PAGES: Final = 1_000
-_TRUNCATE_PAGES: Final = 16_384
-"""64 MiB of log."""
 
 
 def microseconds(time: datetime) -> int:
@@ -64,21 +62,22 @@ class _Write:
 class Database:
     """One file. Make it with `Database.open`."""
 
-    def __init__(self, path: Path, *, committed: Callable[[Sequence[Any]], None] | None = None) -> None:
+    def __init__(
+        self, path: Path, upkeep: Upkeep, meter: Meter | None, committed: Callable[[Sequence[Any]], None] | None
+    ) -> None:
         self.path = path
+        self.upkeep = upkeep
         self.transactions = 0
         """Groups committed since it was opened."""
+        self._meter = meter
         self._committed = committed
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[NoReturn] = self._loop.create_future()
         self._turn: list[_Write] = []
         self._queue: SimpleQueue[list[_Write] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write_groups, name=f"{path.name}-writer", daemon=True)
-        self._readers = ThreadPoolExecutor(_READERS, f"{path.name}-reader")
-        self._local = threading.local()
-        self._reading: list[apsw.Connection] = []
+        self._readers = Readers(path)
         self._writing: apsw.Connection
-        self._log_pages = 0
         self._broken: str | None = None
 
     @classmethod
@@ -89,6 +88,8 @@ class Database:
         synchronous: Literal["FULL", "NORMAL"],
         schema: Schema,
         committed: Callable[[Sequence[Any]], None] | None = None,
+        kept: Kept | None = None,
+        meter: Meter | None = None,
     ) -> Self:
         """Open or make the file.
 
@@ -97,20 +98,27 @@ class Database:
             synchronous: FULL syncs every commit, NORMAL only checkpoints.
             schema: what is in it.
             committed: called on the loop with what a group's jobs returned, before their callers go on.
+            kept: what it may hold, and what goes when it is too much.
+            meter: takes its figures.
 
         Raises:
             WriteRefused: it cannot be opened, or a newer program wrote it.
             DiskFailed: it is damaged or cannot be read.
         """
-        self = cls(path, committed=committed)
+        self = cls(path, Upkeep(path, kept=kept, meter=meter), meter, committed)
         try:
-            self._writing = await asyncio.to_thread(open_writing, path, synchronous, schema)
+            self._writing = await asyncio.to_thread(self._open_writing, synchronous, schema)
         except BaseException:
-            self._readers.shutdown(wait=False)
+            self._readers.close()
             raise
-        self._writing.set_wal_hook(self._note_log)
         self._thread.start()
         return self
+
+    def _open_writing(self, synchronous: Literal["FULL", "NORMAL"], schema: Schema) -> apsw.Connection:
+        self.upkeep.give_way()
+        connection = open_writing(self.path, synchronous, schema)
+        self.upkeep.attach(connection)
+        return connection
 
     async def write(self, job: Callable[[apsw.Connection], _T], *, within_s: float) -> _T:
         """Run `job` inside the next group's transaction; on return it is committed.
@@ -152,7 +160,7 @@ class Database:
             DiskFailed: the file cannot be read; `watch` raises too.
         """
         try:
-            return await self._loop.run_in_executor(self._readers, self._read, job)
+            return await self._readers.read(job)
         except DiskFailed as error:
             self._break(error.problem)
             raise
@@ -182,27 +190,9 @@ class Database:
 
     def _close(self) -> None:
         """Close the readers first: the last to go empties the log and removes it, and only the writer can."""
-        self._readers.shutdown()
-        for connection in self._reading:
-            connection.close()
+        self._readers.close()
         self._queue.put(None)
         self._thread.join()
-
-    # -- readers --
-
-    def _read(self, job: Callable[[apsw.Connection], _T]) -> _T:
-        try:
-            if not hasattr(self._local, "connection"):
-                self._local.connection = self._open_reading()
-            return job(self._local.connection)
-        except FATAL as error:
-            raise DiskFailed(self.path, str(error)) from error
-
-    def _open_reading(self) -> apsw.Connection:
-        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
-        connection.set_busy_timeout(BUSY_MS)
-        self._reading.append(connection)
-        return connection
 
     # -- the writing thread --
 
@@ -232,16 +222,19 @@ class Database:
         while True:
             group, ended = self._take()
             if group:
+                begun = monotonic()
                 self._commit(group)
+                if self._meter is not None:
+                    self._meter.commit(monotonic() - begun)
             if ended:
                 return
-            self._checkpoint(idle=not group)
+            self.upkeep.do(self._writing, idle=not group)
 
     def _take(self) -> tuple[list[_Write], bool]:
-        """Wait for the next writes; an empty group means that nothing came for a while and the log is not empty."""
+        """Wait for the next writes; an empty group means that nothing came for as long as the upkeep can wait."""
         group: list[_Write] = []
         try:
-            turn = self._queue.get(timeout=_IDLE_S if self._log_pages else None)
+            turn = self._queue.get(timeout=self.upkeep.patience_s())
             while turn is not None:
                 group += turn
                 if len(group) >= _GROUP:
@@ -264,27 +257,12 @@ class Database:
         except apsw.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            self.upkeep.note(error)
             self._loop.call_soon_threadsafe(self._refuse, group, str(error))
         else:
             self.transactions += 1
+            self.upkeep.note(None)
             self._loop.call_soon_threadsafe(self._resolve, group, results)
-
-    def _note_log(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        self._log_pages = pages
-        return apsw.SQLITE_OK
-
-    def _checkpoint(self, *, idle: bool) -> None:
-        """Move the log into the file; a reader in the way, or a full disk, only puts it off."""
-        empty = idle or self._log_pages >= _TRUNCATE_PAGES
-        if not empty and self._log_pages < _CHECKPOINT_PAGES:
-            return
-        mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if empty else apsw.SQLITE_CHECKPOINT_PASSIVE
-        try:
-            self._writing.wal_checkpoint(mode=mode)
-        except (apsw.BusyError, apsw.FullError, apsw.ReadOnlyError):
-            return
-        if empty:
-            self._log_pages = 0
 
     # -- on the loop --
 
@@ -304,6 +282,8 @@ class Database:
     def _refuse(self, group: Sequence[_Write], problem: str) -> None:
         for write in group:
             if not write.answer.done():
+                if self._meter is not None:
+                    self._meter.refused()
                 write.answer.set_exception(WriteRefused(f"{self.path}: {problem}"))
 
     def _break(self, problem: str) -> None:

@@ -10,7 +10,7 @@ import secrets
 import string
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,16 +23,22 @@ from bellpull.runtime.logs import logger
 from gateway.adapters.append import Appended, append, events
 from gateway.adapters.damage import note
 from gateway.adapters.database import Database, microseconds, moment
+from gateway.adapters.life import begin, last_number, sign
+from gateway.adapters.meter import Meter
 from gateway.adapters.recovery import Damage, recovering
 from gateway.adapters.tables import JOURNAL
+from gateway.adapters.upkeep import Kept, Rows
 from gateway.core.answer import Announcement
 from gateway.core.resume import Epoch, Held, Resume, resume
+from gateway.core.room import Limits
 from gateway.ports.disk import WriteRefused
 from gateway.ports.journal import PAGE, JournalError, Row, Stored
 
 __all__ = ["SqliteJournal", "open_journal"]
 
 _log = logger("gateway.journal")
+_LIMITS: Final = Limits(max_bytes=2**30, keep=timedelta(days=30))
+_EVENTS: Final = Rows(table="events", number="seq", time="accepted")
 _WITHIN_S: Final = 2.0
 """How long a delivery waits for the disk (R8)."""
 _WORD: Final = string.ascii_lowercase + string.digits
@@ -44,8 +50,16 @@ _ANNOUNCED: Final = """SELECT e.seq, e.event_id, e.repository, e.ref, e.commit_i
 
 
 @asynccontextmanager
-async def open_journal(path: Path, now: datetime) -> AsyncIterator["SqliteJournal"]:
+async def open_journal(
+    path: Path, now: datetime, *, limits: Limits = _LIMITS, meter: Meter | None = None
+) -> AsyncIterator["SqliteJournal"]:
     """Open or make the journal, begin an epoch, and close it at the end; a damaged one is moved aside (R10).
+
+    Args:
+        path: in a folder that is there.
+        now: when this start is.
+        limits: what it may hold.
+        meter: takes its figures.
 
     Raises:
         JournalError: it cannot be opened, or another major version of the program wrote it.
@@ -56,8 +70,13 @@ async def open_journal(path: Path, now: datetime) -> AsyncIterator["SqliteJourna
         _log.error("the journal was damaged", problem=damage.problem, moved_to=str(damage.moved_to))
         note(path.parent, str(damage), now)
 
+    async def begin() -> SqliteJournal:
+        journal = SqliteJournal(limits)
+        await journal.open(path, now, meter)
+        return journal
+
     try:
-        journal = await recovering(lambda: _begin(path, now), path, JOURNAL, now=now, synced=True, tell=tell)
+        journal = await recovering(begin, path, JOURNAL, now=now, synced=True, tell=tell)
     except WriteRefused as error:
         raise JournalError(str(error)) from error
     try:
@@ -66,42 +85,56 @@ async def open_journal(path: Path, now: datetime) -> AsyncIterator["SqliteJourna
         await journal.database.close()
 
 
-async def _begin(path: Path, now: datetime) -> "SqliteJournal":
-    journal = SqliteJournal()
-    database = await Database.open(path, synchronous="FULL", schema=JOURNAL, committed=journal.wake)
-    journal.database = database
-    try:
-        await journal.begin(now)
-    except BaseException:
-        await database.close()
-        if database.failure is not None:
-            raise database.failure from None
-        raise
-    return journal
-
-
 class SqliteJournal:
     """`gateway.ports.journal.Journal` on a file; made by `open_journal`."""
 
     database: Database
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.epoch = ""
+        self._limits = limits
         self._newest = 0
+        self._turned_away = False
         self._moved = asyncio.Event()
 
-    async def begin(self, now: datetime) -> None:
-        """Write the epoch of this start."""
+    async def open(self, path: Path, now: datetime, meter: Meter | None) -> None:
+        """Open the file, and write the epoch of this start (see `open_journal`)."""
+        kept = Kept(limits=self._limits, rows=_EVENTS)
+        self.database = await Database.open(
+            path, synchronous="FULL", schema=JOURNAL, committed=self.wake, kept=kept, meter=meter
+        )
+        try:
+            await self._begin(now)
+        except BaseException:
+            await self.database.close()
+            if self.database.failure is not None:
+                raise self.database.failure from None
+            raise
+        if meter is not None:
+            meter.show(self.database.upkeep.figures(self.newest))
+
+    async def _begin(self, now: datetime) -> None:
+        """Write an epoch; once more if the disk was full, as the reserve is given up then."""
         word = "".join(secrets.choice(_WORD) for _ in range(16))
-
-        def job(connection: apsw.Connection) -> int:
-            newest = _last_number(connection)
-            values = (word, newest + 1, microseconds(now))
-            connection.execute("INSERT INTO epochs (word, first, started) VALUES (?, ?, ?)", values)
-            return newest
-
-        self._newest = await self._write(job)
+        try:
+            self._newest = await self._write(lambda connection: begin(connection, word, now))
+        except JournalError:
+            self._newest = await self._write(lambda connection: begin(connection, word, now))
         self.epoch = word
+        self._keep(now)
+
+    async def sign(self, now: datetime) -> None:
+        """Write a sign of life, with the resync that is due (see the port)."""
+        turned_away, self._turned_away = self._turned_away, False
+        try:
+            await self._write(lambda connection: sign(connection, now, turned_away=turned_away))
+        except JournalError:
+            self._turned_away = turned_away
+            raise
+        self._keep(now)
+
+    def _keep(self, now: datetime) -> None:
+        self.database.upkeep.cutoff = microseconds(self._limits.oldest(now))
 
     async def accept(
         self, messages: Sequence[Message], *, source: Name, delivery: str, body_digest: str, now: datetime
@@ -111,6 +144,7 @@ class SqliteJournal:
         try:
             appended = await self.database.write_one_of(append, rows, within_s=_WITHIN_S)
         except WriteRefused as error:
+            self._turned_away = True
             raise JournalError(str(error)) from error
         return Stored(event_ids=tuple(message.id for message in messages), folded=appended.newest is None)
 
@@ -149,6 +183,11 @@ class SqliteJournal:
         except JournalError:
             return False
         return True
+
+    def problem(self) -> str | None:
+        """Say what somebody should see to."""
+        problem = self.database.upkeep.room.problem()
+        return None if problem is None else f"{self.database.path}: {problem}"
 
     async def watch(self) -> None:
         """Wait for the day the disk fails."""
@@ -216,14 +255,9 @@ def _held(connection: apsw.Connection) -> Held:
     with connection:
         epochs: list[Any] = connection.execute("SELECT word, first FROM epochs ORDER BY place").fetchall()
         oldest = connection.execute("SELECT min(seq) FROM events").get
-        newest = _last_number(connection)
+        newest = last_number(connection)
     return Held(
         epochs=[Epoch(word=word, first=first) for word, first in epochs],
         oldest=newest + 1 if oldest is None else oldest,
         newest=newest,
     )
-
-
-def _last_number(connection: apsw.Connection) -> int:
-    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").get
-    return found or 0

@@ -7,7 +7,7 @@ word of a heartbeat's history by what it says. Heartbeats move an agent only for
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -20,19 +20,25 @@ from bellpull.contract.report import Heartbeat, Report, SyncState
 from bellpull.contract.text import Name
 from bellpull.runtime.logs import logger
 from gateway.adapters.database import Database, microseconds, moment
+from gateway.adapters.meter import Meter
 from gateway.adapters.recovery import Damage, recovering
 from gateway.adapters.tables import STATE
+from gateway.adapters.upkeep import Kept, Rows
 from gateway.core.answer import Answer
 from gateway.core.projection import answer_of, answers_in
+from gateway.core.room import Limits
 from gateway.ports.disk import WriteRefused
 from gateway.ports.state import Heard, LastHeard, Put, StateError
 
-__all__ = ["SqliteState", "open_state"]
+__all__ = ["STATE_BYTES", "SqliteState", "open_state"]
 
 _T = TypeVar("_T")
 _log = logger("gateway.state")
 _WITHIN_S: Final = 5.0
 _PAGE: Final = 500
+STATE_BYTES: Final = 512 * 1024 * 1024
+_LIMITS: Final = Limits(max_bytes=STATE_BYTES, keep=timedelta(days=30))
+_WORD_ROWS: Final = Rows(table="words", number="place", time="received")
 _PUT_WORD: Final = """INSERT INTO words (agent, identity, repository, ref, received, answer, report)
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 _PUT_AGENT: Final = """INSERT INTO agents (agent, epoch, environment, heard) VALUES (?, ?, ?, ?)
@@ -53,8 +59,16 @@ class _Full:
 
 
 @asynccontextmanager
-async def open_state(path: Path, now: datetime) -> AsyncIterator["SqliteState"]:
+async def open_state(
+    path: Path, now: datetime, *, limits: Limits = _LIMITS, meter: Meter | None = None
+) -> AsyncIterator["SqliteState"]:
     """Open or make the state, and close it at the end; a damaged one is moved aside, and heartbeats fill the next.
+
+    Args:
+        path: in a folder that is there.
+        now: when this start is.
+        limits: what it may hold.
+        meter: takes its figures.
 
     Raises:
         StateError: it cannot be opened, or another major version of the program wrote it.
@@ -65,14 +79,17 @@ async def open_state(path: Path, now: datetime) -> AsyncIterator["SqliteState"]:
         _log.warning("the state was damaged", problem=damage.problem, moved_to=str(damage.moved_to))
 
     async def begin() -> Database:
-        return await Database.open(path, synchronous="NORMAL", schema=STATE)
+        kept = Kept(limits=limits, rows=_WORD_ROWS)
+        return await Database.open(path, synchronous="NORMAL", schema=STATE, kept=kept, meter=meter)
 
     try:
         database = await recovering(begin, path, STATE, now=now, synced=False, tell=tell)
     except WriteRefused as error:
         raise StateError(str(error)) from error
+    if meter is not None:
+        meter.show(database.upkeep.figures())
     try:
-        yield SqliteState(database)
+        yield SqliteState(database, limits)
     finally:
         await database.close()
 
@@ -80,8 +97,9 @@ async def open_state(path: Path, now: datetime) -> AsyncIterator["SqliteState"]:
 class SqliteState:
     """`gateway.ports.state.State` on a file; made by `open_state`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, limits: Limits) -> None:
         self._database = database
+        self._limits = limits
         self._heard_in_full: set[Name] = set()
         self._full: dict[Name, _Full] = {}
 
@@ -102,7 +120,7 @@ class SqliteState:
             _note_agent(connection, report, received)
             return Put.STORED, report.epoch
 
-        put, epoch = await self._write(job)
+        put, epoch = await self._write(job, received)
         return Heard(put=put, want_full=report.agent not in self._heard_in_full, epoch=epoch)
 
     async def put_heartbeat(self, heartbeat: Heartbeat, *, issued: datetime, received: datetime) -> Heard:
@@ -121,7 +139,7 @@ class SqliteState:
             same = connection.execute(known, (heartbeat.agent,)).get == heartbeat.state
             return put, _highest_epoch(connection, heartbeat.agent), same
 
-        put, epoch, same = await self._write(job)
+        put, epoch, same = await self._write(job, received)
         if put is Put.STORED and full is not None:
             self._heard_in_full.add(heartbeat.agent)
         want_full = put is not Put.BEHIND and not (same and heartbeat.agent in self._heard_in_full)
@@ -169,7 +187,8 @@ class SqliteState:
         self._full[agent] = full
         return full
 
-    async def _write(self, job: Callable[[apsw.Connection], _T]) -> _T:
+    async def _write(self, job: Callable[[apsw.Connection], _T], now: datetime) -> _T:
+        self._database.upkeep.cutoff = microseconds(self._limits.oldest(now))
         try:
             return await self._database.write(job, within_s=_WITHIN_S)
         except WriteRefused as error:

@@ -27,6 +27,10 @@ JOURNAL: Final = Schema(
             "CREATE TABLE probe (place INTEGER PRIMARY KEY, turn INTEGER NOT NULL)",
             "INSERT INTO probe VALUES (0, 0)",
         ),
+        (
+            "CREATE TABLE life (place INTEGER PRIMARY KEY, seen INTEGER)",
+            "INSERT INTO life VALUES (0, NULL)",
+        ),
     ),
 )
 

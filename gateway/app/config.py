@@ -8,9 +8,11 @@ from pydantic import AfterValidator, Field, model_validator
 from bellpull.contract.patterns import is_pattern
 from bellpull.contract.text import Name
 from bellpull.runtime.config import Address, SecretRef, Settings, kind, load
+from bellpull.runtime.duration import Duration, duration, shown, within
 from gateway.core.providers import PROVIDERS
+from gateway.core.room import MIN_BYTES
 
-__all__ = ["GatewayConfig", "Listen", "Patterns", "SealSettings", "SourceSettings", "load_config"]
+__all__ = ["GatewayConfig", "JournalSettings", "Listen", "Patterns", "SealSettings", "SourceSettings", "load_config"]
 
 
 def _provider(value: str) -> str:
@@ -47,6 +49,15 @@ class Listen(Settings):
     """For operators: API, metrics, health."""
 
 
+class JournalSettings(Settings):
+    """How much the journal holds. What goes, goes oldest first, and agents that had not heard it are told so."""
+
+    max_bytes: Annotated[int, Field(ge=MIN_BYTES)] = 1024 * 1024 * 1024
+    """Size of `journal.db` at most; from nine tenths of it on the oldest events go. Keep it well below the disk."""
+    keep: Annotated[Duration, within("1h", "87600h"), shown("720h")] = duration("720h")
+    """How long events, and what became of them, are kept."""
+
+
 class SourceSettings(Settings):
     """One webhook: its URL is `/hooks/NAME` on the `hooks` listener."""
 
@@ -69,6 +80,7 @@ class GatewayConfig(Settings):
     """A folder of the gateway's own: the journal and the state."""
     seal: SealSettings
     listen: Listen = Listen()
+    journal: JournalSettings = JournalSettings()
     agents: Path = Path("agents")
     """A folder with an enrolment record for each agent, written by `bellpull enroll`."""
     sources: tuple[SourceSettings, ...] = ()

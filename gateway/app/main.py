@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar
 from bellpull.contract.seal import Signer
 from bellpull.contract.text import Name
 from bellpull.runtime import logs, service
-from bellpull.runtime.clock import utc_now
 from bellpull.runtime.config import Problems, SecretRef, exposed
 from bellpull.runtime.files import FolderLock, LockError
 from bellpull.runtime.http import serve
@@ -21,8 +20,6 @@ from bellpull.runtime.jose import load_private
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.reload import Watched, Watcher
 from bellpull.runtime.secret import Secret
-from gateway.adapters.journal import open_journal
-from gateway.adapters.state import open_state
 from gateway.app.agents import AgentsParts, agents_app
 from gateway.app.api import api_routes
 from gateway.app.config import GatewayConfig, SourceSettings, load_config
@@ -31,6 +28,7 @@ from gateway.app.enrolment import Enrolments, load_enrolments
 from gateway.app.hooks import Hooks
 from gateway.app.intake import Intake
 from gateway.app.readiness import Readiness
+from gateway.app.storage import open_storage, sign_on
 from gateway.core.providers import PROVIDERS
 from gateway.core.receive import Source
 from gateway.ports.disk import DiskFailed
@@ -166,8 +164,7 @@ async def _run(config: GatewayConfig, data: Path, watched: _Watched, stop: async
 async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asyncio.Event) -> None:
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        journal = await stack.enter_async_context(open_journal(data / "journal.db", utc_now()))
-        state = await stack.enter_async_context(open_state(data / "state.db", utc_now()))
+        journal, state = await stack.enter_async_context(open_storage(data, config.journal, metrics))
         parts = AgentsParts(
             installation=config.installation,
             journal=journal,
@@ -190,7 +187,7 @@ async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asy
             ),
         }
         _log.info("listening", pid=os.getpid(), **{name: str(address) for name, address in bound.items()})
-        await _until_stopped([journal.watch(), state.watch(), watched.watcher.run()], stop)
+        await _until_stopped([journal.watch(), state.watch(), sign_on(journal), watched.watcher.run()], stop)
     _log.info("stopped")
 
 

@@ -48,7 +48,8 @@ class Readiness:
         if self.stopping():
             return State(word="stopping", takes_pushes=False)
         writable = await self.journal.writable()
-        problems = [] if writable else ["the journal cannot write"]
+        full = self.journal.problem()
+        problems = [full] if full is not None else [] if writable else ["the journal cannot write"]
         problems += [*await asyncio.to_thread(_damage, self.data), *self.standing]
         word = "degraded" if problems else "ready"
         return State(word=word, takes_pushes=writable, problems=tuple(problems))

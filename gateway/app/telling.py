@@ -84,8 +84,16 @@ class Teller:
 
     async def _read(self, record: Enrolment, seq: int) -> Page:
         rows = await self._parts.journal.page(seq, _ROWS)
+        if not rows or rows[0].seq != seq + 1:
+            return self._overtaken()
         frames = await self._seal(record, rows)
-        return Page(frames=frames, seq=rows[-1].seq if rows else seq, more=len(rows) == _ROWS)
+        return Page(frames=frames, seq=rows[-1].seq, more=len(rows) == _ROWS)
+
+    def _overtaken(self) -> Page:
+        """Begin anew: rows that this agent had not heard yet were too old or too many to be kept."""
+        newest = self._parts.journal.newest()
+        self._resets.labels("rows were removed before they were heard").inc()
+        return Page(frames=self.reset(newest), seq=newest, more=False)
 
     async def _seal(self, record: Enrolment, rows: Sequence[Row]) -> bytes:
         frames = bytearray()

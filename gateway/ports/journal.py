@@ -15,10 +15,13 @@ from bellpull.contract.text import CommitId, MessageId, Name
 from gateway.core.answer import Announcement
 from gateway.core.resume import Resume
 
-__all__ = ["PAGE", "Journal", "JournalError", "Row", "Stored"]
+__all__ = ["PAGE", "SIGN_S", "Journal", "JournalError", "Row", "Stored"]
 
 PAGE = 500
 """No read returns more rows, so that none keeps the checkpoint waiting (R8)."""
+
+
+SIGN_S = 15.0
 
 
 class JournalError(Exception):
@@ -114,6 +117,20 @@ class Journal(Protocol):
 
     async def writable(self) -> bool:
         """Whether a write reaches the disk now, within two seconds."""
+        ...
+
+    def problem(self) -> str | None:
+        """Say what somebody should see to (the disk is full, the journal is full), with figures, if anything."""
+        ...
+
+    async def sign(self, now: datetime) -> None:
+        """Write a sign of life, and a resync of everything if pushes may have been missed since the last one (R1).
+
+        To be called every `SIGN_S` seconds, and at the clean stop.
+
+        Raises:
+            JournalError: it cannot be written now.
+        """
         ...
 
     async def watch(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from gateway.adapters.database import Database
+from gateway.adapters.database import Database, microseconds
 from gateway.adapters.journal import open_journal
 from gateway.adapters.schema import Schema
 from gateway.adapters.state import open_state
@@ -153,7 +153,8 @@ def _put_row(connection: apsw.Connection) -> None:
     connection.execute("INSERT INTO epochs VALUES (1, 'abcdefghijklmnop', 1, 0)")
     connection.execute(
         """INSERT INTO events (event_id, type, source, delivery, body_digest, repository, ref, commit_id, announces,
-        accepted, body) VALUES ('evt_old', 't', 's', 'd', '', 'github.com/acme/site', '', NULL, 0, 0, x'7b7d')"""
+        accepted, body) VALUES ('evt_old', 't', 's', 'd', '', 'github.com/acme/site', '', NULL, 0, ?, x'7b7d')""",
+        (microseconds(T0),),
     )
 
 

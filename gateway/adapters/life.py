@@ -1,0 +1,58 @@
+"""The starts and the signs of life in the journal, and the resync that follows a hole in them (R1)."""
+
+from datetime import datetime
+from typing import Any, Final
+
+import apsw
+
+from bellpull.contract.event import Resync
+from bellpull.contract.ids import event_id
+from bellpull.contract.message import Message
+from bellpull.contract.text import Name, Note
+from gateway.adapters.append import Appended, append, events
+from gateway.adapters.database import microseconds, moment
+from gateway.core.away import missed
+
+__all__ = ["begin", "forget", "last_number", "sign"]
+
+_SOURCE: Final = Name("gateway")
+
+
+def sign(connection: apsw.Connection, now: datetime, *, turned_away: bool) -> Appended:
+    """Write a sign of life, and the resync that is due since the last one, in the transaction of the caller."""
+    found: Any = connection.execute("SELECT seen FROM life").get
+    reason = missed(None if found is None else moment(found), now, turned_away=turned_away)
+    connection.execute("UPDATE life SET seen = ?", (microseconds(now),))
+    return Appended(None) if reason is None else _resync(connection, reason, now)
+
+
+def begin(connection: apsw.Connection, word: str, now: datetime) -> int:
+    """Write the epoch of this start, a sign, and the resync that is due; return the last number in use."""
+    is_new = connection.execute("SELECT 1 FROM epochs LIMIT 1").get is None
+    values = (word, last_number(connection) + 1, microseconds(now))
+    connection.execute("INSERT INTO epochs (word, first, started) VALUES (?, ?, ?)", values)
+    if is_new:
+        connection.execute("UPDATE life SET seen = ?", (microseconds(now),))
+    else:
+        sign(connection, now, turned_away=False)
+    return last_number(connection)
+
+
+def last_number(connection: apsw.Connection) -> int:
+    """Return the number of the last event ever written; 0 before the first."""
+    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").get
+    return found or 0
+
+
+def forget(connection: apsw.Connection) -> None:
+    """Unsay when the gateway ran last: whoever starts on this journal does not know what was missed."""
+    connection.execute("UPDATE life SET seen = NULL")
+
+
+def _resync(connection: apsw.Connection, reason: str, now: datetime) -> Appended:
+    delivery = f"resync-{microseconds(now)}"
+    message = Message(
+        id=event_id(_SOURCE, delivery, "resync"), source="/gateway", time=now, data=Resync(reason=Note(reason))
+    )
+    (appended,) = append(connection, [events([message], source=_SOURCE, delivery=delivery, body_digest="", now=now)])
+    return appended

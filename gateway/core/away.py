@@ -1,0 +1,25 @@
+"""Whether pushes may have been missed since the gateway was last known to take them (R1).
+
+A sign of life goes to disk now and then, at a start and at the clean stop. It is written where pushes are, so it
+stops when they cannot be. Providers do not send again what met a closed door, so after a hole in the signs, and
+after pushes that were turned away, agents are told to look at everything.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+__all__ = ["LONGEST", "missed"]
+
+LONGEST: Final = timedelta(seconds=60)
+"""A hole that is not longer is none: the signs are a quarter of it apart."""
+
+
+def missed(last: datetime | None, now: datetime, *, turned_away: bool) -> str | None:
+    """Return why agents should look at everything, if they should; `last` is the last sign, none if unknown."""
+    if last is None:
+        return "nothing says when the gateway took pushes last"
+    if now < last:
+        return "the gateway's clock was set back"
+    if now - last > LONGEST:
+        return f"the gateway took no pushes for {timedelta(seconds=round((now - last).total_seconds()))}"
+    return "pushes were turned away because they could not be written" if turned_away else None
