@@ -1,4 +1,4 @@
-"""Git over SSH, against the real sshd: what is trusted, who is let in, and that everything HTTPS has works."""
+"""Git over SSH, against the real sshd: what is trusted, who is let in, and that everything HTTPS has works (P4)."""
 
 import asyncio
 from collections.abc import AsyncIterator
