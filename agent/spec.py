@@ -7,6 +7,7 @@ file, document and field, all at once, and repeat no value: a URL may have a pas
 
 import os
 import re
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -25,11 +26,11 @@ from agent.core.inbox import Pace
 from agent.core.ssh_address import ssh_address
 from bellpull.contract.report import Watches
 from bellpull.contract.repository import Ref, RefKind, Repository
-from bellpull.contract.text import RefName, SyncName, TreePath, text
+from bellpull.contract.text import CommitId, RefName, SyncName, TreePath, text
 from bellpull.runtime.config import Settings
 from bellpull.runtime.duration import Duration, duration, shown, within
 
-__all__ = ["API_VERSION", "DirectoryTarget", "SecretName", "Source", "Sync", "Target"]
+__all__ = ["API_VERSION", "DirectoryTarget", "Guard", "OnChange", "SecretName", "Source", "Sync", "Target"]
 
 API_VERSION: Final = "bellpull.dev/v1alpha1"
 
@@ -162,6 +163,24 @@ class Source(_Part):
         return Ref(kind=RefKind.TAG, name=RefName(self.tag or ""))
 
 
+class OnChange(_Part):
+    """A command for after a change: without a shell, in the live release, in a session of its own.
+
+    It is owed from before the switch until it ended with exit code 0, and tried again until then: it may run twice.
+    """
+
+    command: Annotated[tuple[Annotated[str, _pattern(r"[^\0]*", "holds a NUL byte")], ...], Field(min_length=1)]
+    """The program, looked for in the agent's `PATH` or, with a `/` in it, relative to the release; its arguments."""
+    timeout: Annotated[Duration, within("1s", "10m"), shown("30s")] = duration("30s")
+    """After this its process group gets SIGTERM, and five seconds later SIGKILL."""
+
+    @model_validator(mode="after")
+    def _names_a_program(self) -> Self:
+        if not self.command[0]:
+            raise ValueError("needs a program as its first word")
+        return self
+
+
 class DirectoryTarget(_Part):
     """A directory on this machine."""
 
@@ -171,12 +190,33 @@ class DirectoryTarget(_Part):
     """How many releases stay on disk, the current one among them."""
     adopt: Annotated[bool, Field(strict=True)] = False
     """Whether something else that is at `path` is moved aside; else it is an error."""
+    on_change: OnChange | None = None
+    """A command that is run after each change, a drift undone among them."""
 
 
 class Target(_Part):
     """What is made to match."""
 
     directory: DirectoryTarget
+
+
+class Guard(_Part):
+    """What a commit may delete; more is `rejected` before anything is written, and what runs stays."""
+
+    max_deletions: Annotated[
+        str,
+        _pattern("(?:100|[1-9]?[0-9])%", "is no share such as 50%, from 0% to 100%"),
+        WithJsonSchema({"type": "string", "pattern": "^(?:100|[1-9]?[0-9])%$"}),
+    ] = "50%"
+    """Which share of what is live may go without anything coming instead. Fewer than ten are never too many; 100%
+    lets everything pass but an empty source."""
+    accept: Annotated[str, AfterValidator(partial(text, CommitId))] | None = None
+    """The whole id of the one commit that may delete any number, or everything."""
+
+    @property
+    def share(self) -> int:
+        """The share, of a hundred."""
+        return int(self.max_deletions.removesuffix("%"))
 
 
 class Spec(_Part):
@@ -189,6 +229,10 @@ class Spec(_Part):
     """The longest pause after failures; pauses begin with a second."""
     timeout: Annotated[Duration, within("1s", "1h"), shown("2m")] = duration("2m")
     """For how long attempts at a commit may go wrong before it is said to have failed."""
+    guard: Guard = Guard()
+    """What a commit may delete."""
+    report_output: Annotated[bool, Field(strict=True)] = False
+    """Whether the gateway is told the end of what a failing command printed; else that stays in the agent's log."""
     target: Target
 
 

@@ -11,6 +11,12 @@ data, and is switched back. A file or folder may hold somebody's data, and is re
 Drift is judged by content, never by time stamps; those only save reading. Undoing it makes the release anew, so
 that no reader sees a half-mended tree. Owner, group and extended attributes are not looked at.
 
+Before a link is switched the disk says that the command (`onChange`) is owed for that tree, and only once it ended
+well that it is not: so it runs at least once for each change, a drift undone among them, whenever the agent ends.
+While it runs, nothing else is done to this target.
+
+The guard compares with what was made last, not with what drift left there; see `agent.core.guard`.
+
 All file work of one target is done by one thread, in the order it was asked for.
 """
 
@@ -22,12 +28,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
+from agent.adapters.command import Command
 from agent.adapters.ears import Ears
 from agent.adapters.link import Link
 from agent.adapters.one_thread import OneThread
 from agent.adapters.releases import Home, Releases
 from agent.adapters.tree import Stamp
 from agent.core.directory import Problem, ReleasePlan, plan_release, printable
+from agent.core.guard import Guard
 from agent.core.release import Item, Record, ReleaseName, compare, count, expected, releases_to_remove
 from agent.core.tree import EntryMode
 from agent.ports.git import TreeReader, TreeTooLargeError
@@ -41,6 +49,7 @@ __all__ = ["DirectoryTarget"]
 
 _MAX_PATH: Final = 4095
 _MAX_NAMED: Final = 10
+_GUARD: Final = Guard()
 _DEBOUNCE_S: Final = 0.05
 _BLIND_S: Final = 10.0
 """How often to look where the system gives no events."""
@@ -55,16 +64,27 @@ class DirectoryTarget:
         path: absolute; its parent has to be there.
         keep_releases: how many releases stay, the current one among them.
         adopt: move aside what is at `path` and not ours, to `<path>.adopted-<UTC time>`.
+        guard: what a change may delete.
+        command: is run after a change.
         now: the clock.
     """
 
     def __init__(
-        self, path: Path, *, keep_releases: int = 3, adopt: bool = False, now: Callable[[], datetime] = utc_now
+        self,
+        path: Path,
+        *,
+        keep_releases: int = 3,
+        adopt: bool = False,
+        guard: Guard = _GUARD,
+        command: Command | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         if not path.is_absolute() or not path.name or ".." in path.parts:
             raise ValueError(f"{path} is no absolute path of something that could be a link")
         self._path = path
         self._keep = keep_releases
+        self._guard = guard
+        self._command = command
         self._now = now
         self._releases = Releases(path)
         self._link = Link(path, self._releases.path / "releases", adopt=adopt, now=now)
@@ -76,8 +96,9 @@ class DirectoryTarget:
         """Make the link lead to a release of `tree`; where it does and the release is intact, write nothing.
 
         Raises:
-            TargetError: the tree cannot be a release (permanent), something foreign is in the way, another process
-                owns the target, or the file system failed. What is live stays live.
+            CommandError: the tree is live, and the command did not end well; it is owed.
+            TargetError: the tree cannot be a release or the guard refuses it (permanent), something foreign is in
+                the way, another process owns the target, or the file system failed. What is live stays live.
         """
         return await self._thread.do(lambda go_on: self._apply(commit, tree, reader, go_on))
 
@@ -131,9 +152,30 @@ class DirectoryTarget:
             if there.release is not None and live is not None and same:
                 before = self._look(home, there.release, live, full=False)
             if not same or compare(record.items, before) is not None:
+                self._refuse_loss(home, live, record, commit)
                 self._renew(home, plan, record, reader.blob, go_on)
                 self._tidy(home)
+            self._pay(home, tree, commit)
         return count(before, record.items)
+
+    def _refuse_loss(self, home: Home, live: Record | None, record: Record, commit: CommitId) -> None:
+        """Ask the guard, unless this tree was made last: then it has answered before."""
+        newest = max(home.names(), default=None)
+        made = home.record(newest) if newest else None
+        if made is not None and made.tree == record.tree:
+            return
+        for before in (live, made):
+            problem = self._guard.refusal(before.items, record.items, commit) if before else None
+            if problem:
+                raise TargetError("", problem, permanent=True)
+
+    def _pay(self, home: Home, tree: str, commit: CommitId) -> None:
+        """Run the command if it is owed for what is live."""
+        owed = home.debt.trees()
+        if self._command is not None and tree in owed:
+            self._command.run(self._path, commit)
+        if owed:
+            home.debt.settle()
 
     def _renew(
         self,
@@ -147,6 +189,8 @@ class DirectoryTarget:
         name, stamps = home.make(plan, record, live=live, blob=blob, go_on=go_on, now=self._now)
         try:
             go_on()
+            if self._command is not None:
+                home.debt.owe(record.tree)
             self._link.switch(home, name)
         finally:
             if self._link.occupant(home.parent).release != name:
@@ -191,6 +235,8 @@ class DirectoryTarget:
             if record is None or record.tree != tree:
                 return f"{self._path} is {there.words}, which is no release of this tree"
             drift = compare(record.items, self._look(home, there.release, record, full=full))
+            if drift is None and full and self._command is not None and tree in home.debt.trees():
+                return f"release {there.release}: its command did not end well yet"
             return f"release {there.release}: {drift}" if drift else None
 
     def _live(self) -> Path | None:

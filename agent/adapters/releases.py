@@ -4,6 +4,7 @@ For the target `/srv/site` that is `/srv/.site.bellpull`:
 
 - `releases/<number>-<tree>` is complete, on disk and has a record from the moment it is there;
 - `records/<number>-<tree>` says what that release is to hold;
+- `records/owed` names the trees whose command is owed (`agent.adapters.debt`);
 - `incoming/` holds what is being made or removed; what an end without warning left there goes the next time;
 - `lock` names the one process that may write here.
 
@@ -22,7 +23,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from agent.adapters.tree import Look, Stamp, explained, folder, look, names_in, write_tree
+from agent.adapters.debt import OWED, Debt
+from agent.adapters.tree import Look, Stamp, explained, folder, keep_file, look, names_in, write_tree
 from agent.core.directory import ReleasePlan
 from agent.core.release import Record, RecordError, ReleaseName, compare
 from agent.ports.target import TargetError
@@ -32,7 +34,6 @@ from bellpull.runtime.logs import logger
 __all__ = ["Home", "Releases"]
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDERS: Final[Mapping[str, int]] = {"releases": 0o755, "records": 0o755, "incoming": 0o700}
 
@@ -56,6 +57,11 @@ class Home:
     releases: int
     records: int
     incoming: int
+
+    @property
+    def debt(self) -> Debt:
+        """Whose command is owed."""
+        return Debt(self.records, self.incoming)
 
     def names(self) -> set[ReleaseName]:
         """Return all releases that are there."""
@@ -106,7 +112,7 @@ class Home:
             with explained(str(self.path)):
                 self._build(str(name), plan, blob, go_on)
                 seen = self._read_back(str(name), record, now())
-                self._keep_record(str(name), record)
+                keep_file(self.incoming, self.records, str(name), record.encode())
                 os.rename(str(name), str(name), src_dir_fd=self.incoming, dst_dir_fd=self.releases)
                 os.fsync(self.releases)
         except BaseException:
@@ -129,15 +135,6 @@ class Home:
             )
         return seen
 
-    def _keep_record(self, name: str, record: Record) -> None:
-        part = f"{name}.record"
-        with os.fdopen(os.open(part, _NEW, 0o644, dir_fd=self.incoming), "wb") as file:
-            file.write(record.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(part, name, src_dir_fd=self.incoming, dst_dir_fd=self.records)
-        os.fsync(self.records)
-
     def remove(self, name: ReleaseName) -> None:
         """Remove a release: at once for whoever looks, its files right after."""
         gone = f"{name}.{secrets.token_hex(4)}"
@@ -150,7 +147,7 @@ class Home:
         """Remove what an end without warning left: unfinished releases, and records without one."""
         for name in names_in(self.incoming):
             self._clear(name)
-        for name in set(names_in(self.records)) - {str(name) for name in self.names()}:
+        for name in set(names_in(self.records)) - {OWED, *map(str, self.names())}:
             self._drop_record(name)
 
     def _drop_record(self, name: str) -> None:

@@ -18,7 +18,7 @@ from agent.core.directory import PlannedFile, ReleasePlan, printable
 from agent.core.release import FILE_MODE, FOLDER_MODE, PROGRAM_MODE, Item, Kind
 from agent.ports.target import TargetError
 
-__all__ = ["Look", "Stamp", "explained", "folder", "look", "names_in", "write_tree"]
+__all__ = ["Look", "Stamp", "explained", "folder", "keep_file", "look", "names_in", "write_tree"]
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -92,6 +92,21 @@ def names_in(here: int) -> list[str]:
     """Return the names in an open folder."""
     with os.scandir(here) as entries:
         return [entry.name for entry in entries]
+
+
+def keep_file(incoming: int, into: int, name: str, data: bytes) -> None:
+    """Put a file into a folder, whole and on disk, by way of `incoming`; all folders are descriptors.
+
+    Raises:
+        OSError: the file system failed.
+    """
+    part = f"{name}.part"
+    with os.fdopen(os.open(part, _NEW, 0o644, dir_fd=incoming), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(part, name, src_dir_fd=incoming, dst_dir_fd=into)
+    os.fsync(into)
 
 
 def write_tree(root: int, plan: ReleasePlan, blob: Callable[[str], bytes], go_on: Callable[[], None]) -> None:

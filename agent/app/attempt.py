@@ -37,6 +37,8 @@ class Place:
     record: SyncRecord
     full_check: datetime | None = None
     """When everything was read last; None since the start."""
+    owed: bool = False
+    """Whether a drift was undone and the command that belongs to it did not end well."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,6 +94,10 @@ class Scribe:
     async def write(self, attempt: Attempt, commit: CommitId) -> None:
         """The target is about to be written."""
         await self._keep(attempt, attempt.place.record.writing(commit))
+
+    async def unfinished(self, attempt: Attempt, commit: CommitId, made: TreeKey) -> None:
+        """The target was made from `commit`, but not all that belongs to it ended well."""
+        await self._keep(attempt, attempt.place.record.made_from(commit, made))
 
     async def undone(self, attempt: Attempt, before: SyncRecord) -> None:
         """A drift was undone: what stood before stands again, and is said where that is that all is well."""

@@ -59,6 +59,7 @@ async def _run(config: AgentConfig, files: AgentFiles, stop: asyncio.Event) -> N
                 identity=_identity(config, files, state),
                 keys=lambda: files.keys.value,
                 secrets=config.secrets,
+                stopping=stop.is_set,
             )
 
         changed = asyncio.Event()

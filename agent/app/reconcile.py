@@ -32,7 +32,7 @@ from agent.ports.git import (
     TransientError,
     TreeTooLargeError,
 )
-from agent.ports.target import TargetError
+from agent.ports.target import CommandError, TargetError
 from bellpull.contract.report import TriggerKind
 from bellpull.contract.text import CommitId, SyncName
 from bellpull.contract.word import Word
@@ -117,14 +117,21 @@ class Reconciler:
         What became of later commits does not matter, and is not touched: their own runs speak of them.
         """
         place, before = whole.place, whole.place.record
-        if before.applied is None or before.made is None or before.made.policy != place.sync.policy:
+        made, commit, owed = before.made, before.made_of or before.applied, place.owed
+        if commit is None or made is None or made.policy != place.sync.policy:
             return None
         alone = replace(whole.run, kinds=frozenset({TriggerKind.DRIFT}), announcements=())
         attempt = Attempt(place=place, run=alone, started=whole.started)
         try:
-            if await self._has_drifted(attempt, before.made.tree):
-                await self._apply(attempt, remote, before.applied, before.made.tree)
+            if owed or await self._has_drifted(attempt, made.tree):
+                await self._apply(attempt, remote, commit, made.tree)
                 await self._scribe.undone(attempt, before)
+        except CommandError as error:
+            place.record, place.owed = before, True
+            await self._scribe.unfinished(attempt, commit, made)
+            if before.key is not None:
+                await self._scribe.stumble(attempt, commit, str(error), lasting=False)
+            return End.FAILED
         except TargetError as error:
             _log.warning("a drift cannot be undone", sync=whole.run.key, error=str(error))
             place.record = before
@@ -135,7 +142,7 @@ class Reconciler:
             _log.info("the mirror has lost something and is fetched anew", sync=attempt.run.key, error=str(error))
             place.record = before
             return None
-        return End.DONE
+        return None if owed else End.DONE  # what was said to go wrong is to be said to be well
 
     async def _follow(self, attempt: Attempt, remote: Remote) -> End:
         """Fetch the ref, and do what its tip asks for."""
@@ -203,6 +210,10 @@ class Reconciler:
             if place.record.is_unchanged(key) and not await self._has_drifted(attempt, tree):
                 return await self._settle(attempt, remote, tip, Word.UNCHANGED, key=key)
             await self._apply(attempt, remote, tip, tree)
+        except CommandError as error:
+            await self._scribe.unfinished(attempt, tip, key)
+            await self._scribe.stumble(attempt, tip, str(error), lasting=False)
+            return End.FAILED
         except TargetError as error:
             place.record = place.record.still(made)
             if error.permanent:
@@ -227,6 +238,7 @@ class Reconciler:
         await self._scribe.write(attempt, tip)
         with attempt.stage("apply"), self._git.reader(remote, tree) as reader:
             attempt.counts = await attempt.place.target.apply(tip, tree, reader)
+        attempt.place.owed = False
 
     async def _settle(
         self,

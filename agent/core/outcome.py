@@ -50,6 +50,7 @@ class SyncRecord:
         applied: the commit that was applied last.
         key: of what the target has, if the last run ended well; what it makes anew is `unchanged`.
         made: of what the target has, whatever became of later commits; null while a run writes.
+        made_of: the commit that brought it; null where that is `applied`.
         health: of what runs.
         outcomes: the last ten final words, newest last.
         failing_since: when attempts began to go wrong.
@@ -62,6 +63,7 @@ class SyncRecord:
     applied: CommitId | None = None
     key: TreeKey | None = None
     made: TreeKey | None = None
+    made_of: CommitId | None = None
     health: Health = _NOT_ASKED
     outcomes: tuple[Outcome, ...] = ()
     failing_since: datetime | None = None
@@ -101,6 +103,10 @@ class SyncRecord:
         """Return the record of a Sync whose target was not written after all."""
         return replace(self, made=made)
 
+    def made_from(self, commit: CommitId, made: TreeKey) -> Self:
+        """Return the record of a Sync whose target was written, and whose run did not end well all the same."""
+        return replace(self, key=None, made=made, made_of=commit)
+
     def stumbled(self, commit: CommitId | None, message: str, now: datetime) -> Self:
         """Return the record after an attempt at `commit` (null: not even known) met an error that may pass."""
         begun = self.failing_since is not None and self.failing_commit == commit
@@ -130,6 +136,7 @@ class SyncRecord:
             applied=outcome.commit if ok else self.applied,
             key=key if ok else None,
             made=key if ok and key else self.made,
+            made_of=None if ok and key else self.made_of,
             outcomes=self.outcomes if self._is_no_news(outcome) else _remember(self.outcomes, outcome),
             failing_since=self.failing_since if still_failing else None,
             failing_commit=self.failing_commit if still_failing else None,

@@ -11,7 +11,7 @@ from agent.ports.git import TreeReader
 from bellpull.contract.report import Counts
 from bellpull.contract.text import CommitId
 
-__all__ = ["Target", "TargetError"]
+__all__ = ["CommandError", "Target", "TargetError"]
 
 
 class TargetError(Exception):
@@ -31,15 +31,24 @@ class TargetError(Exception):
         self.permanent = permanent
 
 
+class CommandError(TargetError):
+    """The target matches, and the command that belongs to the change did not end well: it is still owed."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("", problem, permanent=False)
+
+
 class Target(Protocol):
     """One target of one Sync, owned by one agent from its first `apply` until `close`."""
 
     async def apply(self, commit: CommitId, tree: str, reader: TreeReader) -> Counts:
         """Make it match `tree`; where it does already, nothing is written and all counts as unchanged.
 
+        A command that belongs to a change runs after it, and again with each call until it ended well once.
         When cancelled, it is what it was before or what it is to be, and `reader` is no longer used.
 
         Raises:
+            CommandError: it matches, and its command did not end well.
             TargetError: it is what it was before.
         """
         ...
@@ -49,7 +58,8 @@ class Target(Protocol):
 
         Args:
             tree: what was applied last.
-            full: read everything; otherwise what looks untouched is taken as such.
+            full: read everything; otherwise what looks untouched is taken as such. A command that is still owed
+                is told then too.
 
         Raises:
             TargetError: it could not be looked at.

@@ -353,12 +353,51 @@ def test_the_policy_knows_what_decides_what_is_made() -> None:
     policy = read(document()).policy
     assert policy == read(document(interval="1m")).policy
     assert policy == read(document(target={"directory": {"path": "site", "keepReleases": 9}})).policy
+    assert policy == read(document(guard={"accept": "a" * 40}, reportOutput=True)).policy
+    assert policy == read(document(target=changing(command=["true"]))).policy
     assert policy != read(document(target={"directory": {"path": "elsewhere"}})).policy
+
+
+def changing(**on_change: object) -> dict[str, object]:
+    return {"directory": {"path": "site", "onChange": on_change}}
+
+
+def test_a_command_and_a_guard() -> None:
+    """An argument list with a time; which share may go, and which commit may do more."""
+    spec = read(document()).spec
+    assert (spec.guard.share, spec.guard.accept, spec.report_output) == (50, None, False)
+    assert spec.target.directory.on_change is None
+    target = changing(command=["systemctl", "reload", "nginx"], timeout="1m")
+    spec = read(document(target=target, guard={"maxDeletions": "0%", "accept": "a" * 40}, reportOutput=True)).spec
+    on_change = spec.target.directory.on_change
+    assert on_change is not None
+    assert (on_change.command, on_change.timeout) == (("systemctl", "reload", "nginx"), timedelta(minutes=1))
+    assert (spec.guard.share, spec.guard.accept, spec.report_output) == (0, "a" * 40, True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"target": changing()}, "spec.target.directory.onChange.command"),
+        ({"target": changing(command=[])}, "spec.target.directory.onChange.command"),
+        ({"target": changing(command="systemctl reload nginx")}, "spec.target.directory.onChange.command"),
+        ({"target": changing(command=[""])}, "spec.target.directory.onChange"),
+        ({"target": changing(command=["a\0b"])}, "spec.target.directory.onChange.command[0]"),
+        ({"target": changing(command=["x"], timeout="11m")}, "spec.target.directory.onChange.timeout"),
+        ({"guard": {"maxDeletions": 50}}, "spec.guard.maxDeletions"),
+        ({"guard": {"maxDeletions": "101%"}}, "spec.guard.maxDeletions"),
+        ({"guard": {"accept": "abc1234"}}, "spec.guard.accept"),
+        ({"reportOutput": "yes"}, "spec.reportOutput"),
+    ],
+)
+def test_a_command_or_guard_that_is_wrong_is_named(spec: dict[str, Any], field: str) -> None:
+    (problem,) = problems(document(**spec))
+    assert problem.startswith(f"{field}: ")
 
 
 def test_the_schema_has_the_names_that_people_write() -> None:
     schema = Sync.model_json_schema()
     assert schema["additionalProperties"] is False
     spec = schema["$defs"]["Spec"]["properties"]
-    assert list(spec) == ["source", "interval", "retryInterval", "timeout", "target"]
+    assert list(spec) == ["source", "interval", "retryInterval", "timeout", "guard", "reportOutput", "target"]
     assert spec["interval"]["default"] == "5m"
