@@ -8,13 +8,17 @@ from pathlib import Path
 
 import aiohttp
 
+from bellpull.cli.check_tls import fingerprint, of_tls
 from bellpull.cli.finding import Finding, bad, good, of_config, of_folder, of_secret
+from bellpull.runtime.clock import utc_now
 from bellpull.runtime.config import Address, ConfigError, SecretRef, load, read_secret
 from bellpull.runtime.files import locked
 from bellpull.runtime.http import client
 from bellpull.runtime.jose import load_private
+from bellpull.runtime.tls import TlsError
 from gateway.app.config import GatewayConfig, load_config
 from gateway.app.enrolment import Enrolment
+from gateway.app.listen import Listener
 from gateway.core.providers import PROVIDERS
 
 __all__ = ["look"]
@@ -32,7 +36,7 @@ def look(path: Path) -> list[Finding]:
         *_secrets(config, path.parent),
         of_folder("data", data),
         *_records(path.parent / config.agents),
-        *_listeners(config, running=locked(data)),
+        *_listeners(config, path.parent, running=locked(data)),
     ]
 
 
@@ -68,12 +72,13 @@ def _records(folder: Path) -> Iterator[Finding]:
             yield good(str(path))
 
 
-def _listeners(config: GatewayConfig, *, running: bool) -> Iterator[Finding]:
-    listen = config.listen
+def _listeners(config: GatewayConfig, folder: Path, *, running: bool) -> Iterator[Finding]:
     if running:
-        yield asyncio.run(_running(listen.console))
-    for name, address in (("hooks", listen.hooks), ("agents", listen.agents), ("console", listen.console)):
-        yield _listener(f"listen.{name}", address, ours=running)
+        yield asyncio.run(_running(config.listen.console, folder))
+    for name, listener in config.listen.each().items():
+        yield _listener(f"listen.{name}", listener.address, ours=running)
+        if listener.tls is not None:
+            yield of_tls(f"listen.{name}.tls", listener.tls, folder, utc_now())
 
 
 def _listener(where: str, address: Address, *, ours: bool) -> Finding:
@@ -91,12 +96,16 @@ def _listener(where: str, address: Address, *, ours: bool) -> Finding:
     return good(where, f"{address} is free")
 
 
-async def _running(console: Address) -> Finding:
+async def _running(console: Listener, folder: Path) -> Finding:
     what, advice = "running", "see the gateway's log; was listen.console changed since it started?"
+    url = f"{console.scheme}://{console.address}/healthz"
     try:
-        async with client(total_s=3) as session, session.get(f"http://{console}/healthz") as response:
+        known = fingerprint(console.tls, folder)
+        async with client(total_s=3) as session, session.get(url, ssl=known) as response:
             if response.status == 200:
-                return good(what, f"http://{console}/healthz answers")
-            return bad(what, f"http://{console}/healthz answers {response.status}", advice)
-    except (aiohttp.ClientError, TimeoutError):
-        return bad(what, f"a gateway owns data, and http://{console}/healthz does not answer", advice)
+                return good(what, f"{url} answers")
+            return bad(what, f"{url} answers {response.status}", advice)
+    except aiohttp.ServerFingerprintMismatch:
+        return bad(what, f"{url} has another certificate than the file", "see the gateway's log: was it refused?")
+    except (aiohttp.ClientError, TimeoutError, TlsError):
+        return bad(what, f"a gateway owns data, and {url} does not answer", advice)

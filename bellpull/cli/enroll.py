@@ -85,7 +85,7 @@ def enroll(  # noqa: PLR0917  # options are not passed by position
                 f"{record}: an agent of this name is enrolled already; nothing was written",
                 "to take its rights away, and enroll it anew, remove that file",
             )
-        url = _url(gateway_url or f"http://{settings.listen.agents}")
+        url = _url(gateway_url or f"{settings.listen.agents.scheme}://{settings.listen.agents.address}")
         admitted = _admit(name, _name(environment, "--environment"), repository, settings, config)
         folder = out or Path(name)
         files = _files(admitted, url, settings.installation)

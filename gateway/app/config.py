@@ -7,12 +7,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bellpull.contract.patterns import is_pattern
 from bellpull.contract.text import Name
-from bellpull.runtime.config import Address, SecretRef, Settings, kind, load
+from bellpull.runtime.config import SecretRef, Settings, kind, load
 from bellpull.runtime.duration import Duration, duration, shown, within
+from gateway.app.listen import Listen
 from gateway.core.providers import PROVIDERS
 from gateway.core.room import MIN_BYTES
 
-__all__ = ["GatewayConfig", "JournalSettings", "Listen", "Patterns", "SealSettings", "SourceSettings", "load_config"]
+__all__ = ["GatewayConfig", "JournalSettings", "Patterns", "SealSettings", "SourceSettings", "load_config"]
 
 
 def _provider(value: str) -> str:
@@ -36,17 +37,6 @@ class SealSettings(Settings):
 
     key: SecretRef
     """The installation's private Ed25519 key (JWK), shared by its gateways."""
-
-
-class Listen(Settings):
-    """Where the three listeners are; none has TLS of its own: end it in front."""
-
-    hooks: Address = Address(host="127.0.0.1", port=8080)
-    """For the Git providers: POST to sources, nothing else."""
-    agents: Address = Address(host="127.0.0.1", port=8081)
-    """For agents: the stream, and reports."""
-    console: Address = Address(host="127.0.0.1", port=8082)
-    """For operators: API, metrics, health."""
 
 
 class JournalSettings(Settings):

@@ -15,7 +15,6 @@ from bellpull.contract.text import Name
 from bellpull.runtime import logs, service
 from bellpull.runtime.config import Problems, SecretRef, exposed
 from bellpull.runtime.files import FolderLock, LockError
-from bellpull.runtime.http import serve
 from bellpull.runtime.jose import load_private
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.reload import Watched, Watcher
@@ -24,6 +23,7 @@ from gateway.app.agents import AgentsParts, agents_app
 from gateway.app.api import api_routes
 from gateway.app.config import GatewayConfig, SourceSettings, load_config
 from gateway.app.console import console_app
+from gateway.app.edge import Edge
 from gateway.app.enrolment import Enrolments, load_enrolments
 from gateway.app.hooks import Hooks
 from gateway.app.intake import Intake
@@ -69,8 +69,9 @@ class _Watched:
         problems = Problems(path)
         self._read_sources(problems)
         self._read_signer(problems)
-        problems.check()
         folder = path.parent
+        self.edge = Edge(config.listen, folder, problems, self.watcher)
+        problems.check()
         references = [ref for source in config.sources for ref in source.secrets]
         for ref in (*references, config.seal.key):
             if warning := exposed(ref, folder):
@@ -173,17 +174,17 @@ async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asy
             signer=watched.signer,
             metrics=metrics,
         )
-        listen = config.listen
+        edge = watched.edge
         routes = api_routes(journal, state, watched.enrolments)
         intake = Intake()
         hooks = Hooks(watched.sources, journal, metrics, intake)
         readiness = Readiness(journal=journal, data=data, stopping=stop.is_set)
         console = console_app(readiness, metrics, routes)
         bound = {
-            "console": await stack.enter_async_context(serve(console, listen.console, name="console")),
-            "agents": await stack.enter_async_context(serve(agents_app(parts), listen.agents, name="agents")),
+            "console": await stack.enter_async_context(edge.serve("console", console)),
+            "agents": await stack.enter_async_context(edge.serve("agents", agents_app(parts))),
             "hooks": await stack.enter_async_context(
-                serve(hooks.app(), listen.hooks, name="hooks", drain_s=intake.bounds.within_s + _COMMIT_S)
+                edge.serve("hooks", hooks.app(), drain_s=intake.bounds.within_s + _COMMIT_S)
             ),
         }
         _log.info("listening", pid=os.getpid(), **{name: str(address) for name, address in bound.items()})

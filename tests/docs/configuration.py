@@ -18,6 +18,7 @@ from agent.spec import Sync
 from bellpull.runtime.config import Address, SecretRef
 from gateway.app.config import GatewayConfig
 from gateway.app.enrolment import Enrolment
+from gateway.app.listen import Listener
 from tests.docs.source import field_docs, table
 
 __all__ = ["page"]
@@ -49,6 +50,7 @@ _FILES: Final[tuple[tuple[str, str, type[BaseModel]], ...]] = (
 _WORDS: Final[Mapping[Any, str]] = {
     Address: "host:port",
     HttpUrl: "URL",
+    Listener: "host:port or mapping",
     Path: "path",
     SecretRef: "secret",
     bool: "true or false",

@@ -8,6 +8,7 @@ from inline_snapshot import snapshot
 from bellpull.contract.text import Name
 from bellpull.runtime.config import Address, ConfigError
 from gateway.app.config import GatewayConfig, load_config
+from gateway.app.listen import TlsSettings
 
 LEAST = """
 installation: acme
@@ -18,7 +19,11 @@ FULL = """
 installation: acme
 data: /var/lib/bellpull
 seal: {key: {env: SEAL_KEY}}
-listen: {hooks: "[::]:443", agents: 10.0.0.1:8081, console: localhost:0}
+listen:
+  hooks: {address: "[::]:443", tls: {cert: tls/cert.pem, key: /etc/key.pem}, max_connections: 1000}
+  agents: {address: 10.0.0.1:8081, insecure: true}
+  console: localhost:0
+  trusted_proxies: [10.0.0.0/8, 192.0.2.7, "fd00::/8"]
 agents: records
 sources:
   - name: github
@@ -60,7 +65,7 @@ def problems(folder: Path, text: str) -> list[str]:
 def test_three_lines_are_enough_and_nothing_is_public_by_default(tmp_path: Path) -> None:
     config = read(tmp_path, LEAST)
     listen = config.listen
-    assert [str(each) for each in (listen.hooks, listen.agents, listen.console)] == [
+    assert [str(each) for each in (listen.hooks.address, listen.agents.address, listen.console.address)] == [
         "127.0.0.1:8080",
         "127.0.0.1:8081",
         "127.0.0.1:8082",
@@ -71,7 +76,12 @@ def test_three_lines_are_enough_and_nothing_is_public_by_default(tmp_path: Path)
 def test_all_of_it(tmp_path: Path) -> None:
     config = read(tmp_path, FULL)
     (source,) = config.sources
-    assert config.listen.hooks == Address(host="::", port=443)
+    hooks, agents, console = config.listen.each().values()
+    assert (hooks.address, hooks.scheme, hooks.connections) == (Address(host="::", port=443), "https", 1000)
+    assert hooks.tls == TlsSettings(cert=Path("tls/cert.pem"), key=Path("/etc/key.pem"))
+    assert (agents.address, agents.scheme, agents.connections) == (Address(host="10.0.0.1", port=8081), "http", 2048)
+    assert (str(console.address), console.connections) == ("localhost:0", 2048)
+    assert config.listen.trusted_proxies == ("10.0.0.0/8", "192.0.2.7", "fd00::/8")
     assert (source.name, source.provider) == (Name("github"), "github")
     assert [str(ref) for ref in source.secrets] == ["secrets/github", "environment variable OLD_SECRET"]
     assert source.repositories == ("github.com/acme/*", "github.com/acme-labs/**")
@@ -113,3 +123,40 @@ def test_a_source_that_anybody_may_use_or_that_allows_nothing_is_an_error(tmp_pa
 def test_two_sources_of_one_name_are_an_error(tmp_path: Path) -> None:
     source = FULL[FULL.index("  - name") :]
     assert problems(tmp_path, FULL + source) == ["sources: the name github is there twice"]
+
+
+PUBLIC = """
+listen:
+  hooks: 0.0.0.0:8080
+  agents: {address: agents.example.org:8081}
+  console: {address: "[::1]:0", insecure: true}
+"""
+WRONG = """
+listen:
+  hooks: {address: 127.0.0.1:1, tls: {cert: a, key: b}, insecure: true}
+  agents: {address: "8080", tls: {cert: hunter2}, max_connections: 1}
+  trusted_proxies: [hunter2, 10.0.0.1/8]
+"""
+
+
+def test_without_tls_a_listener_is_on_loopback_or_says_that_it_is_not(tmp_path: Path) -> None:
+    """R42; the error says what to write."""
+    hooks, agents = problems(tmp_path, LEAST + PUBLIC)
+    assert hooks == (
+        "listen.hooks: 0.0.0.0:8080 can be reached from outside, without TLS: write {address: 0.0.0.0:8080, "
+        "tls: {cert: FILE, key: FILE}}, or insecure: true in place of tls where a proxy in front ends it"
+    )
+    assert agents.startswith("listen.agents: agents.example.org:8081 can be reached from outside")
+
+
+def test_what_is_wrong_with_listeners(tmp_path: Path) -> None:
+    assert problems(tmp_path, LEAST + WRONG) == snapshot(
+        [
+            "listen.hooks: has tls and says insecure: leave one out",
+            "listen.agents.address: is not HOST:PORT (such as 127.0.0.1:8080 or [::1]:8080)",
+            "listen.agents.tls.key: is missing",
+            "listen.agents.max_connections: Input should be greater than or equal to 8",
+            "listen.trusted_proxies[0]: is no network (such as 10.0.0.0/8, 192.0.2.7 or fd00::/8)",
+            "listen.trusted_proxies[1]: is no network (such as 10.0.0.0/8, 192.0.2.7 or fd00::/8)",
+        ]
+    )
