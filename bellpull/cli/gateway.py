@@ -1,13 +1,14 @@
 """`bellpull gateway`: the gateway, in the foreground; and what is done to it while it runs."""
 
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Final
 
 import typer
 
 from bellpull.cli.failure import explained
 
-__all__ = ["ack_damage", "gateway"]
+__all__ = ["ack_damage", "backup", "gateway"]
 
 _HELP: Final = "The gateway's configuration."
 _Inherited = Annotated[
@@ -30,6 +31,32 @@ def gateway(
 
         code = main(config)
     raise typer.Exit(code)
+
+
+def backup(
+    context: typer.Context,
+    target: Annotated[Path, typer.Argument(help="The file to make; it must not be there.", show_default=False)],
+    config: _Inherited = None,
+) -> None:
+    """Copy the journal while the gateway runs. Never copy its files: a copy of those may be of no moment at all."""
+    with explained(extra="gateway"):
+        from gateway.app.operate import back_up
+
+        size = back_up(config or context.obj, target, _Progress(f"copying to {target}"))
+    print(f"{target}: {size} bytes")
+
+
+class _Progress:
+    """Says now and then, of what takes longer than a second, what part is done."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._said_at = monotonic()
+
+    def __call__(self, part: float) -> None:
+        if monotonic() - self._said_at >= 1:
+            self._said_at = monotonic()
+            typer.echo(f"{self._what}: {part:.0%}", err=True)
 
 
 def ack_damage(context: typer.Context, config: _Inherited = None) -> None:

@@ -36,6 +36,7 @@ VERBS: Final = (
     Verb("Everyday", "check", "say what is wrong with a configuration, or in the way", check.check),
     Verb("Run", "gateway", "receive webhooks, keep them, serve them to agents", gateway.gateway),
     Verb("Run", "agent", "hear a gateway, and make targets match Git", agent.agent),
+    Verb("Operate", "gateway backup", "copy the journal while the gateway runs", gateway.backup),
     Verb("Operate", "gateway ack-damage", "take note of a damaged journal", gateway.ack_damage),
     Verb("Operate", "enroll", "admit an agent: its record for the gateway, its folder", enroll.enroll),
 )
