@@ -129,7 +129,7 @@ class Reconciler:
         except CommandError as error:
             place.record, place.owed = before, True
             await self._scribe.unfinished(attempt, commit, made)
-            if before.key is not None:
+            if before.key is not None or before.failing_commit == commit:
                 await self._scribe.stumble(attempt, commit, str(error), lasting=False)
             return End.FAILED
         except TargetError as error:
