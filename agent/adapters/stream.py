@@ -116,6 +116,7 @@ class StreamQueue:
                         attempt.speaks(self._now(), self._patience.silence_s)
                         for frame in reader.feed(chunk):
                             yield frame
+                        attempt.must_have_spoken_within(self._patience.soon_s)
         except QueueError as error:
             self._learn(attempt.ending(self._now(), self._patience, error), attempt)
             raise
@@ -206,6 +207,15 @@ class _Attempt:
         self._spoke = self._spoke or now
         self._limit_s = limit_s
 
+    def must_have_spoken_within(self, soon_s: float) -> None:
+        """Give up what spoke late: the gateway speaks at once, so something on the way gathers what it says.
+
+        Raises:
+            _SilentError: it did.
+        """
+        if self._spoke is not None and self._spoke - self.begun > soon_s:
+            raise self._silent(f"the first byte of a stream took {self._spoke - self.begun:.0f} s")
+
     async def within(self, what: Awaitable[_T]) -> _T:
         """Wait for what is to come, as long as silence is put up with.
 
@@ -219,18 +229,20 @@ class _Attempt:
         except TimeoutError:
             if not limit.expired():
                 raise
-            error = _SilentError(f"nothing came for {self._limit_s:g} s")
-            error.spoke = self._spoke is not None
-            raise error from None
+            raise self._silent(f"nothing came for {self._limit_s:g} s") from None
 
     def ending(self, now: float, patience: Patience, error: QueueError | None) -> Ending:
-        """Return how it ended; what spoke late was kept back until then."""
+        """Return how it ended; what was closed late without a word was kept back until then."""
         if isinstance(error, _SilentError):
             return Ending.SILENT
         unreached = error is not None and isinstance(error.__cause__, _UNREACHED)
         if unreached or isinstance(error, AccessRefusedError):
             return Ending.UNOPENED
-        spoke = now if self._spoke is None else self._spoke
-        if spoke - self.begun > patience.soon_s:
-            return Ending.SILENT
-        return Ending.UNOPENED if self._spoke is None else Ending.SPOKE
+        if self._spoke is not None:
+            return Ending.SPOKE
+        return Ending.SILENT if now - self.begun > patience.soon_s else Ending.UNOPENED
+
+    def _silent(self, what: str) -> _SilentError:
+        error = _SilentError(what)
+        error.spoke = self._spoke is not None
+        return error

@@ -44,16 +44,19 @@ server {{
   listen 127.0.0.1:{port};
   location / {{
     proxy_pass http://127.0.0.1:{target};
-    proxy_http_version 1.1;
-    proxy_set_header Connection "";
     proxy_read_timeout 5m;
     {more}
   }}
 }}
 """
-STREAMING: Final = ""
-"""As nginx is out of the box: it buffers, unless the gateway asks it not to."""
-BUFFERING: Final = "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;"
+STREAMING: Final = 'proxy_http_version 1.1; proxy_set_header Connection "";'
+"""nginx as the examples have it: it buffers, unless the gateway asks it not to."""
+BUFFERING: Final = """
+    proxy_http_version 1.0;
+    proxy_buffering on;
+    proxy_ignore_headers X-Accel-Buffering;
+"""
+"""Not a byte is passed on before a buffer is full; chunks, which HTTP/1.0 does not have, nginx would pass on."""
 
 
 class Route(StrEnum):
@@ -172,6 +175,11 @@ class Embedded:
         """See `Harness`."""
         self._network.break_all()
         self._network.cuts.extend(cuts)
+
+    def lead_to_itself(self) -> None:
+        """Take away what is between the network and the gateway."""
+        self._network.target = self.port
+        self._network.break_all()
 
     def passed(self) -> bytes:
         """See `Harness`."""
