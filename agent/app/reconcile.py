@@ -8,16 +8,16 @@ what runs is kept. A drift is undone from the mirror, so that it needs neither G
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from enum import Enum, auto
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from agent.adapters.credentials import CredentialError, read_remote
 from agent.app.attempt import Attempt, Place, Scribe
-from agent.core.ancestry import Ancestry, AskGit, Decision, Go, Lag, Superseded, contained, decide
-from agent.core.announced import Announced
+from agent.app.ended import End, Postponed, Waiting
+from agent.core.ancestry import Ancestry, AskGit, Decision, Go, Lag, Meanwhile, Superseded, contained, decide
+from agent.core.announced import Announced, up_to
 from agent.core.fruitless import Allowance
 from agent.core.inbox import Run
 from agent.core.outcome import TreeKey
@@ -39,27 +39,13 @@ from bellpull.contract.word import Word
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.logs import logger
 
-__all__ = ["End", "Postponed", "Reconciler"]
+__all__ = ["Reconciler"]
 
 _log = logger("agent.reconcile")
+_HINTS: Final = frozenset({TriggerKind.EVENTS, TriggerKind.DRIFT})
+"""What wants no look at whatever Git shows."""
 _FULL_CHECK_EVERY: Final = timedelta(minutes=30)
 """How often everything of a target is read again, whatever the file system said (P7)."""
-
-
-class End(Enum):
-    """How a run ended, for the inbox."""
-
-    DONE = auto()
-    WAITING = auto()
-    """Git does not show what was announced."""
-    FAILED = auto()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Postponed:
-    """The run did nothing: events made this agent look at the remote in vain too often (R29)."""
-
-    until: datetime
 
 
 class Reconciler:
@@ -88,11 +74,12 @@ class Reconciler:
         self._places = places
         self._later = later
         self._allowance = Allowance()
+        self._seen: dict[SyncName, CommitId | None] = {}
 
-    async def reconcile(self, run: Run) -> End | Postponed:
+    async def reconcile(self, run: Run) -> End | Waiting | Postponed:
         """Do one run, and say how it ended."""
         attempt = Attempt(place=self._places[run.key], run=run, started=utc_now())
-        free = self._allowance.free_at(_repository(attempt), run.kinds, attempt.started)
+        free = self._allowance.take(_repository(attempt), run.kinds, attempt.started)
         if free > attempt.started:
             return Postponed(until=free)
         try:
@@ -144,22 +131,38 @@ class Reconciler:
             return None
         return None if owed else End.DONE  # what was said to go wrong is to be said to be well
 
-    async def _follow(self, attempt: Attempt, remote: Remote) -> End:
+    async def _follow(self, attempt: Attempt, remote: Remote) -> End | Waiting:
         """Fetch the ref, and do what its tip asks for."""
         with attempt.stage("fetch"):
             tip = await self._tip(attempt, remote)
-        if tip in (None, attempt.place.record.applied):
-            self._allowance.found_nothing(_repository(attempt), attempt.run.kinds, attempt.started)
+        if self._is_news(attempt, tip):
+            self._allowance.give_back(_repository(attempt), attempt.run.kinds)
         decision = await self._decide(attempt, remote, tip)
         match decision:
             case Lag():
-                awaited = attempt.run.awaited
-                await self._scribe.wait(attempt, awaited.commit if awaited else None)
-                return End.WAITING
+                return await self._wait(attempt)
+            case Meanwhile() if tip is not None:
+                return await self._make_meanwhile(attempt, remote, tip)
             case Go() | Superseded() if tip is not None:
                 return await self._make(attempt, remote, tip)
             case _:
                 return await self._lament(attempt)
+
+    def _is_news(self, attempt: Attempt, tip: CommitId | None) -> bool:
+        """Whether a look found what neither runs nor was seen at the look before."""
+        before, self._seen[attempt.run.key] = self._seen.get(attempt.run.key), tip
+        return tip not in (None, before, attempt.place.record.applied)
+
+    async def _wait(self, attempt: Attempt, answered: tuple[Announced, ...] = ()) -> Waiting:
+        awaited = attempt.run.awaited
+        await self._scribe.wait(attempt, awaited.commit if awaited else None)
+        return Waiting(answered=frozenset(one.event for one in answered))
+
+    async def _make_meanwhile(self, attempt: Attempt, remote: Remote, tip: CommitId) -> End | Waiting:
+        """Make the target match a tip that is not what is awaited, and answer what was announced up to it."""
+        answered = up_to(attempt.run.announcements, tip)
+        end = await self._make(replace(attempt, run=replace(attempt.run, announcements=answered)), remote, tip)
+        return end if end is not End.DONE else await self._wait(attempt, answered)
 
     async def _tip(self, attempt: Attempt, remote: Remote) -> CommitId | None:
         try:
@@ -175,8 +178,10 @@ class Reconciler:
                 awaited,
                 tip,
                 applied=attempt.place.record.applied,
+                earlier=frozenset(one.commit for one in attempt.run.passed if one.commit is not None),
                 later=self._later(attempt.run.key),
                 ended=awaited is not None and utc_now() >= awaited.deadline,
+                looked=not attempt.run.kinds <= _HINTS,
                 answers=answers,
             )
             if not isinstance(decision, AskGit) or tip is None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final, assert_never
 
-from agent.app.reconcile import End, Postponed
+from agent.app.ended import End, Postponed, Waiting
 from agent.core.announced import Announced
 from agent.core.inbox import Inbox, Run
 from bellpull.contract.report import TriggerKind
@@ -30,7 +30,7 @@ class Worker:
         reconcile: does one run and says how it ended.
     """
 
-    def __init__(self, inbox: Inbox, reconcile: Callable[[Run], Awaitable[End | Postponed]]) -> None:
+    def __init__(self, inbox: Inbox, reconcile: Callable[[Run], Awaitable[End | Waiting | Postponed]]) -> None:
         self._inbox = inbox
         self._reconcile = reconcile
         self._wake = asyncio.Event()
@@ -62,7 +62,7 @@ class Worker:
 
     async def _one(self, run: Run) -> None:
         try:
-            end: End | Postponed = await self._reconcile(run)
+            end: End | Waiting | Postponed = await self._reconcile(run)
         except Exception as error:  # noqa: BLE001 - the one place: a defect in one run must not end all others
             _log.exception("a run ended in a defect of the agent", sync=run.key, error=str(error))
             end = End.FAILED
@@ -70,8 +70,8 @@ class Worker:
         match end:
             case End.DONE:
                 self._inbox.done(run.key, now, random.random())
-            case End.WAITING:
-                self._inbox.waiting(run.key, now)
+            case Waiting(answered=answered):
+                self._inbox.waiting(run.key, now, random.random(), answered)
             case End.FAILED:
                 self._inbox.failed(run.key, now, random.random())
             case Postponed(until=until):

@@ -4,6 +4,10 @@ Identity decides first, and costs nothing; Git is asked only about what identity
 taken for an answer: while the waiting lasts, whatever may be a server that is behind is `Lag`. Once it has ended
 the tip is reconciled and the announcement superseded by it.
 
+Waiting for one commit keeps no other from being live, or whoever can announce commits that do not exist could hold
+up real ones for as long as he likes (P4). A tip that goes on from what runs, that was announced before, or that a
+timer or a person asked for, is reconciled `Meanwhile`; what is awaited stays awaited.
+
 A tip that provably does not contain the announced commit is one of two things: history was rewritten past it, or
 the server is behind by more than one push. If the tip has grown out of what the ref was before the push, it is
 the first; otherwise that cannot be told, and is waited for.
@@ -27,6 +31,7 @@ __all__ = [
     "Decision",
     "Go",
     "Lag",
+    "Meanwhile",
     "RefDeleted",
     "Superseded",
     "contained",
@@ -78,6 +83,11 @@ class Lag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Meanwhile:
+    """Reconcile the tip, which is news, and come back: Git does not show what is awaited yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefDeleted:
     """The ref is gone: what was announced for it is rejected, what runs is kept."""
 
@@ -89,7 +99,7 @@ class AskGit:
     commit: CommitId
 
 
-Decision = Go | Superseded | Lag | RefDeleted | AskGit
+Decision = Go | Superseded | Lag | Meanwhile | RefDeleted | AskGit
 
 
 def decide(
@@ -97,8 +107,10 @@ def decide(
     tip: CommitId | None,
     *,
     applied: CommitId | None = None,
+    earlier: Collection[CommitId] = (),
     later: Collection[CommitId] = (),
     ended: bool = False,
+    looked: bool = False,
     answers: Mapping[CommitId, Ancestry] = _NO_ANSWERS,
 ) -> Decision:
     """Decide what to do with a tip.
@@ -107,10 +119,39 @@ def decide(
         announced: what is awaited; null where a timer, a drift or a person started the run.
         tip: what the ref is now; null when it is gone.
         applied: what was applied last.
+        earlier: commits announced before `announced` for the same ref, and not answered yet.
         later: commits announced after `announced` for the same ref.
         ended: whether the waiting is over (`announced.deadline` has passed).
-        answers: what Git said of this tip and other commits so far. At most two questions are asked.
+        looked: whether a timer, a change or a person wants to know what is there as well.
+        answers: what Git said of this tip and other commits so far. At most three questions are asked.
     """
+    decision = _of_announced(announced, tip, applied=applied, later=later, ended=ended, answers=answers)
+    if not isinstance(decision, Lag) or tip in (None, applied):
+        return decision
+    if looked or tip in earlier:
+        return Meanwhile()
+    return _going_on(applied, answers)
+
+
+def _going_on(applied: CommitId | None, answers: Mapping[CommitId, Ancestry]) -> Decision:
+    """Ask Git whether the tip goes on from what runs; if it may be older, it is not made."""
+    if applied is None:
+        return Lag()
+    if applied not in answers:
+        return AskGit(commit=applied)
+    return Meanwhile() if answers[applied] is Ancestry.CONTAINS else Lag()
+
+
+def _of_announced(
+    announced: Announced | None,
+    tip: CommitId | None,
+    *,
+    applied: CommitId | None,
+    later: Collection[CommitId],
+    ended: bool,
+    answers: Mapping[CommitId, Ancestry],
+) -> Decision:
+    """Decide by what was announced."""
     if tip is None:
         return _gone(announced, ended=ended)
     if announced is None or tip == announced.commit:

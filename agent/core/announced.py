@@ -5,7 +5,7 @@ same set. The set is bounded; what falls off is the oldest, which the gateway cl
 one is answered (R36).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,7 +13,7 @@ from typing import Final
 from bellpull.contract.event import RefUpdated
 from bellpull.contract.text import CommitId, MessageId
 
-__all__ = ["MAX_ANNOUNCED", "WAIT_FOR_COMMIT", "Announced", "gather"]
+__all__ = ["MAX_ANNOUNCED", "WAIT_FOR_COMMIT", "Announced", "gather", "up_to"]
 
 MAX_ANNOUNCED: Final = 100
 """Announcements a key holds at most."""
@@ -85,6 +85,12 @@ def gather(announcements: Iterable[Announced]) -> tuple[Announced, ...]:
         other = known.get(one.event)
         known[one.event] = one if other is None else max(one, other, key=_counts)
     return tuple(sorted(known.values(), key=_order)[-MAX_ANNOUNCED:])
+
+
+def up_to(announcements: Sequence[Announced], commit: CommitId) -> tuple[Announced, ...]:
+    """Return what was announced up to the last time that `commit` was, oldest first; nothing where it never was."""
+    last = max((place for place, one in enumerate(announcements, 1) if one.commit == commit), default=0)
+    return tuple(announcements[:last])
 
 
 def _order(one: Announced) -> tuple[datetime, MessageId]:

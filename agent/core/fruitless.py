@@ -1,8 +1,9 @@
 """How often events may make this agent look at a remote in vain (R29).
 
-A forged or replayed event costs a fetch, and a thousand agents hear it. So looks that were caused by events and
-found nothing new are limited per remote: a burst, then one in an interval. A look that found a new tip costs
-nothing, so real pushes are never slowed; timers, drifts and people are not asked.
+A forged or replayed event costs a look, and a thousand agents hear it. So looks that were caused by events are
+limited per remote: a burst, then one in an interval. A look that found a new tip costs nothing, so real pushes are
+never slowed; timers, drifts and people are not asked. It is paid for when it begins, and given back, so that looks
+at the same time count as well, and one that failed was in vain.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ __all__ = ["BURST", "EVERY", "Allowance"]
 
 BURST: Final = 5
 EVERY: Final = timedelta(seconds=2)
+_EVENTS: Final = frozenset({TriggerKind.EVENTS})
 
 
 @dataclass(slots=True)
@@ -24,15 +26,19 @@ class Allowance:
     _spent_until: dict[str, datetime] = field(default_factory=dict)
     """When all that was spent is given back, at one look in `EVERY`; absent where nothing is spent."""
 
-    def free_at(self, remote: str, kinds: frozenset[TriggerKind], now: datetime) -> datetime:
-        """Return from when a run that was started by `kinds` may look at `remote`: `now` if at once."""
-        spent_until = self._spent_until.get(remote)
-        if spent_until is None or kinds != {TriggerKind.EVENTS}:
+    def take(self, remote: str, kinds: frozenset[TriggerKind], now: datetime) -> datetime:
+        """Return from when a run that was started by `kinds` may look at `remote`: `now` if at once, and paid for."""
+        if kinds != _EVENTS:
             return now
-        return max(now, spent_until - (BURST - 1) * EVERY)
+        spent_until = max(now, self._spent_until.get(remote, now))
+        free = spent_until - (BURST - 1) * EVERY
+        if free > now:
+            return free
+        self._spent_until = {key: until for key, until in self._spent_until.items() if until > now}
+        self._spent_until[remote] = spent_until + EVERY
+        return now
 
-    def found_nothing(self, remote: str, kinds: frozenset[TriggerKind], now: datetime) -> None:
-        """Note that a run that was started by `kinds` looked at `remote` in vain."""
-        if kinds == {TriggerKind.EVENTS}:
-            self._spent_until = {key: until for key, until in self._spent_until.items() if until > now}
-            self._spent_until[remote] = max(now, self._spent_until.get(remote, now)) + EVERY
+    def give_back(self, remote: str, kinds: frozenset[TriggerKind]) -> None:
+        """Note that a look that was paid for was not in vain."""
+        if kinds == _EVENTS and remote in self._spent_until:
+            self._spent_until[remote] -= EVERY

@@ -7,13 +7,14 @@ Whatever is offered for a key is gathered into one want, and a run takes all of 
 - a key offered while it is busy runs again;
 - the order and the repetition of offers change nothing (`announced.gather` is a set; so are the kinds);
 - failures back off; a new announcement, a change or a person does not wait for that;
-- a drift waits only where undoing one went wrong: it needs no Git, so it runs alone while the rest backs off (P13).
+- a drift waits only where undoing one went wrong: it needs no Git, so it runs alone while the rest backs off (P13);
+- events, whatever their spread and however many, never put off the look that an interval is for (R29).
 
 It only decides: `due` says what to start, and whoever started it says how it ended by exactly one of `done`,
 `failed`, `waiting` and `postponed`. Time and chance (0 to 1) are arguments.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,7 +22,7 @@ from typing import Final
 from agent.core.announced import Announced, gather
 from agent.core.backoff import backoff, jitter, lag_delay
 from bellpull.contract.report import Trigger, TriggerKind
-from bellpull.contract.text import CommitId, SyncName
+from bellpull.contract.text import CommitId, MessageId, SyncName
 
 __all__ = ["Inbox", "Pace", "Run"]
 
@@ -36,6 +37,9 @@ _RANK: Final = (
 _URGENT: Final = frozenset({TriggerKind.PERSON, TriggerKind.CHANGE})
 """Kinds that end a backing off; a new announcement does as well."""
 _DRIFT: Final = frozenset({TriggerKind.DRIFT})
+_INTERVAL: Final = frozenset({TriggerKind.INTERVAL})
+_AWAITED: Final = frozenset({TriggerKind.EVENTS, TriggerKind.DRIFT})
+"""What is put back when Git does not show what is awaited; whoever wanted a look had it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,8 @@ class _Entry:
     """Until when it does not, after a run that did not end well."""
     drift_held: bool = False
     """Whether that run had a drift to undo as well, so that drifts wait too."""
+    limited: bool = False
+    """Whether that run was one too many that events caused, so that an interval does not wait."""
     run: Run | None = None
     fresh: bool = False
     """Whether something urgent came since the run began."""
@@ -108,14 +114,18 @@ class _Entry:
         if self.ready is None:
             return self.poll_at
         drifted = TriggerKind.DRIFT in self.kinds and not self.drift_held
-        return self.ready if self.hold is None or drifted else max(self.ready, self.hold)
+        if self.hold is None or drifted:
+            return min(self.ready, self.poll_at)
+        held = max(self.ready, self.hold)
+        return min(held, self.poll_at) if self.limited else held
 
     def take(self, now: datetime) -> tuple[frozenset[TriggerKind], tuple[Announced, ...]]:
         """Take what may run at `now` out of the want: all of it, or a drift alone while the rest is held."""
-        if self.hold is not None and self.hold > now:
+        polls = self.poll_at <= now
+        if self.hold is not None and self.hold > now and not (self.limited and polls):
             self.kinds -= _DRIFT
             return _DRIFT, ()
-        taken = self.kinds or frozenset({TriggerKind.INTERVAL}), self.announcements
+        taken = self.kinds | _INTERVAL if polls else self.kinds, self.announcements
         self.kinds, self.announcements, self.ready, self.hold = frozenset(), (), None, None
         return taken
 
@@ -209,12 +219,14 @@ class Inbox:
             return
         if not entry.fresh:
             entry.failures += 1
-            entry.hold = now + backoff(entry.failures, entry.pace.retry, chance)
+            entry.hold, entry.limited = now + backoff(entry.failures, entry.pace.retry, chance), False
             entry.drift_held = TriggerKind.DRIFT in run.kinds
         self._want(entry, run.kinds, run.announcements, now)
 
-    def waiting(self, key: SyncName, now: datetime) -> None:
-        """End the run of `key`, as Git does not show what is awaited, and put back what it took.
+    def waiting(
+        self, key: SyncName, now: datetime, chance: float, answered: Collection[MessageId] = frozenset()
+    ) -> None:
+        """End the run of `key`, as Git does not show what is awaited, and put back what was not `answered`.
 
         It is tried again after 50 ms, later 5 s, and last when the waiting ends; an announcement that is past its
         deadline is not tried at that pace (R29).
@@ -224,16 +236,22 @@ class Inbox:
             return
         if not entry.fresh:
             entry.lags += 1
-            entry.hold = _try_again(run, entry, now)
+            entry.hold, entry.limited = _try_again(run, entry, now), False
             entry.drift_held = TriggerKind.DRIFT in run.kinds
-        self._want(entry, run.kinds, run.announcements, now)
+        if TriggerKind.INTERVAL in run.kinds:
+            entry.poll_at = now + jitter(entry.pace.interval, chance)
+        rest = tuple(one for one in run.announcements if one.event not in answered)
+        self._want(entry, run.kinds & _AWAITED or run.kinds, rest, now)
 
     def postponed(self, key: SyncName, now: datetime, until: datetime) -> None:
-        """End the run of `key` before it did anything; it runs again at `until`, or when something new is offered."""
+        """End the run of `key` before it did anything: events caused too many. It runs again at `until`.
+
+        What is new, a person and an interval do not wait for that.
+        """
         entry, run = self._end(key)
         if entry is None or run is None:
             return
-        entry.hold, entry.drift_held = until, False
+        entry.hold, entry.drift_held, entry.limited = until, False, True
         self._want(entry, run.kinds, run.announcements, now)
 
     def _want(

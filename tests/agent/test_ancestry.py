@@ -14,6 +14,7 @@ from agent.core.ancestry import (
     Decision,
     Go,
     Lag,
+    Meanwhile,
     RefDeleted,
     Superseded,
     contained,
@@ -49,6 +50,8 @@ class Case:
     tip: CommitId | None
     is_: Decision
     applied: CommitId | None = None
+    earlier: tuple[CommitId, ...] = ()
+    looked: bool = False
     later: tuple[CommitId, ...] = ()
     ended: bool = False
     answers: Mapping[CommitId, Ancestry] = field(default_factory=dict)
@@ -99,6 +102,37 @@ CASES = {
     "there at the last moment": Case(announced=PUSH, tip=NEW, ended=True, is_=Go()),
     "forced back to what was there": Case(announced=moved(NEW, OLD, forced=True), tip=OLD, is_=Go()),
     "forced, and not there yet": Case(announced=moved(NEW, OLD, forced=True), tip=NEW, is_=Lag()),
+    "what was announced before is there": Case(
+        announced=PUSH, tip=OTHER, applied=OLD, earlier=(OTHER,), answers={NEW: Ancestry.UNKNOWN}, is_=Meanwhile()
+    ),
+    "what was announced before, and is what the ref was": Case(
+        announced=PUSH, tip=BASE, applied=OLD, earlier=(BASE,), is_=Meanwhile()
+    ),
+    "announced before, and runs already": Case(announced=PUSH, tip=OLD, applied=OLD, earlier=(OLD,), is_=Lag()),
+    "asked whether it goes on from what runs": Case(
+        announced=PUSH, tip=OTHER, applied=OLD, answers={NEW: Ancestry.UNKNOWN}, is_=AskGit(commit=OLD)
+    ),
+    "it goes on from what runs": Case(
+        announced=PUSH,
+        tip=OTHER,
+        applied=OLD,
+        answers={NEW: Ancestry.UNKNOWN, OLD: Ancestry.CONTAINS},
+        is_=Meanwhile(),
+    ),
+    "what the ref was goes on from what runs": Case(
+        announced=PUSH, tip=BASE, applied=OLD, answers={OLD: Ancestry.CONTAINS}, is_=Meanwhile()
+    ),
+    "it may be older than what runs": Case(
+        announced=PUSH,
+        tip=OTHER,
+        applied=OLD,
+        answers={NEW: Ancestry.UNKNOWN, OLD: Ancestry.UNKNOWN},
+        is_=Lag(),
+    ),
+    "a timer looks while something else is awaited": Case(
+        announced=PUSH, tip=OTHER, applied=OLD, looked=True, answers={NEW: Ancestry.UNKNOWN}, is_=Meanwhile()
+    ),
+    "a timer finds what runs": Case(announced=PUSH, tip=OLD, applied=OLD, looked=True, is_=Lag()),
     "deleted as announced": Case(announced=moved(BASE, GONE), tip=GONE, is_=RefDeleted()),
     "deleted, says Git first": Case(announced=PUSH, tip=GONE, is_=RefDeleted()),
     "deleted, finds a timer": Case(announced=NOBODY, tip=GONE, is_=RefDeleted()),
@@ -117,6 +151,8 @@ def test_the_table(case: Case) -> None:
         case.announced,
         case.tip,
         applied=case.applied,
+        earlier=case.earlier,
+        looked=case.looked,
         later=case.later,
         ended=case.ended,
         answers=case.answers,
@@ -132,6 +168,8 @@ situations = st.fixed_dictionaries(
         "announced": updates,
         "tip": commits,
         "applied": commits | st.none(),
+        "earlier": st.frozensets(commits),
+        "looked": st.booleans(),
         "later": st.frozensets(commits),
         "ended": st.booleans(),
         "answers": st.dictionaries(commits, ancestries),
@@ -153,13 +191,34 @@ def test_a_shallow_boundary_is_never_a_no(situation: dict[str, object]) -> None:
 
 @given(situations)
 def test_a_stale_tip_is_never_done(situation: dict[str, object]) -> None:
-    """While the waiting lasts, what the ref was before or what is applied is not reconciled, unless announced."""
+    """While the waiting lasts, what the ref was before or what is applied ends no waiting, unless announced."""
     announced = situation["announced"]
     assert isinstance(announced, Announced)
     stale = {announced.before, situation["applied"]} - {announced.commit}
     situation["ended"] = False
     if situation["tip"] in stale and situation["tip"] not in situation["later"]:  # type: ignore[operator]
-        assert of(situation) == Lag()
+        decision = of(situation)
+        assert decision in (Lag(), Meanwhile(), AskGit(commit=situation["applied"]))  # type: ignore[arg-type]
+        assert decision == Lag() or situation["tip"] != situation["applied"]
+
+
+@given(situations)
+def test_meanwhile_nothing_older_is_made(situation: dict[str, object]) -> None:
+    """Only what was announced before, goes on from what runs, or what a timer would have made anyway."""
+    if of(situation) == Meanwhile():
+        answers: Mapping[object, Ancestry] = situation["answers"]  # type: ignore[assignment]
+        goes_on = answers.get(situation["applied"]) is Ancestry.CONTAINS
+        assert goes_on or situation["looked"] or situation["tip"] in situation["earlier"]  # type: ignore[operator]
+
+
+@given(situations)
+def test_a_commit_that_never_comes_holds_up_no_other(situation: dict[str, object]) -> None:
+    """P4: whatever is announced, a tip that Git says goes on from what runs is made, now or in what is asked next."""
+    situation["answers"] = dict.fromkeys([OLD, BASE, NEW, OTHER], Ancestry.UNKNOWN) | {
+        situation["applied"]: Ancestry.CONTAINS
+    }
+    if situation["applied"] not in (None, situation["tip"]):
+        assert of(situation) != Lag()
 
 
 @given(situations)
@@ -169,13 +228,13 @@ def test_identity_decides_before_git_is_asked(situation: dict[str, object]) -> N
     announced = situation["announced"]
     assert isinstance(announced, Announced)
     if isinstance(of(situation), AskGit):
-        known = {announced.commit, announced.before, situation["applied"], *situation["later"]}  # type: ignore[misc]
+        known = {announced.commit, situation["applied"], *situation["later"]}  # type: ignore[misc]
         assert situation["tip"] not in known
 
 
-@given(situations, st.lists(ancestries, min_size=4, max_size=4))
-def test_at_most_two_questions(situation: dict[str, object], said: list[Ancestry]) -> None:
-    """Whatever Git answers, a decision stands after two answers, and no question is asked twice."""
+@given(situations, st.lists(ancestries, min_size=5, max_size=5))
+def test_at_most_three_questions(situation: dict[str, object], said: list[Ancestry]) -> None:
+    """Whatever Git answers, a decision stands after three answers, and no question is asked twice."""
     answers: dict[CommitId, Ancestry] = {}
     situation["answers"] = answers
     for answer in said:
@@ -184,7 +243,7 @@ def test_at_most_two_questions(situation: dict[str, object], said: list[Ancestry
             break
         assert decision.commit not in answers
         answers[decision.commit] = answer
-    assert len(answers) <= 2
+    assert len(answers) <= 3
 
 
 @given(situations)

@@ -217,7 +217,7 @@ def test_git_that_lags_is_tried_quickly_until_the_deadline() -> None:
     now, pauses = NOW, []
     while now < at(60):
         assert events(only(inbox.due(now))) == [1]
-        inbox.waiting(SITE, now)
+        inbox.waiting(SITE, now, MIDDLE)
         due = inbox.next_due()
         assert due is not None
         pauses.append((due - now) / timedelta(milliseconds=1))
@@ -233,11 +233,11 @@ def test_a_new_announcement_is_looked_for_at_once() -> None:
     now = NOW
     for _ in range(8):
         inbox.due(now)
-        inbox.waiting(SITE, now)
+        inbox.waiting(SITE, now, MIDDLE)
         now = inbox.next_due() or NOW
     inbox.offer(SITE, EVENTS, now, announced(2))
     assert events(only(inbox.due(now))) == [1, 2]
-    inbox.waiting(SITE, now)
+    inbox.waiting(SITE, now, MIDDLE)
     assert inbox.next_due() == now + timedelta(milliseconds=50)
 
 
@@ -247,8 +247,66 @@ def test_an_old_announcement_never_starts_the_quick_tries() -> None:
     old = Announced(event=MessageId("evt_1"), commit=CommitId("a" * 40), accepted=at(-3600), heard=NOW)
     inbox.offer(SITE, EVENTS, NOW, old)
     inbox.due(NOW)
-    inbox.waiting(SITE, NOW)
+    inbox.waiting(SITE, NOW, MIDDLE)
     assert inbox.next_due() == at(60)
+
+
+def test_what_was_answered_meanwhile_is_not_put_back() -> None:
+    inbox = watching()
+    for number in (1, 2, 3):
+        inbox.offer(SITE, EVENTS, NOW, announced(number))
+    inbox.due(NOW)
+    inbox.waiting(SITE, NOW, MIDDLE, frozenset({announced(1).event, announced(2).event}))
+    assert events(only(inbox.due(at(0.05)))) == [3]
+
+
+def test_who_wanted_a_look_had_it_though_git_does_not_show_what_is_awaited() -> None:
+    """R29: tries for what is awaited are those that events cause, and no timer's, however they began."""
+    inbox = watching()
+    inbox.offer(SITE, EVENTS, at(300), announced(300_000, heard=at(300)))
+    inbox.offer(SITE, PERSON, at(300))
+    assert only(inbox.due(at(300))).kinds == {EVENTS, PERSON, INTERVAL}
+    inbox.waiting(SITE, at(300), MIDDLE)
+    assert only(inbox.due(at(301))).kinds == {EVENTS}
+
+
+@pytest.mark.parametrize("end", ["waiting", "postponed"])
+def test_however_often_events_come_an_interval_comes_as_well(end: str) -> None:
+    """R29: rung for without end for what is not there, a key is still looked at by itself, on time."""
+    inbox = watching()
+    polled = []
+    for number in range(400):
+        now = at(number)
+        inbox.offer(SITE, EVENTS, now, announced(number, heard=now))
+        for run in inbox.due(now):
+            polled += [number] if INTERVAL in run.kinds else []
+            if end == "waiting" or INTERVAL in run.kinds:
+                inbox.waiting(SITE, now, MIDDLE)
+            else:
+                inbox.postponed(SITE, now, now + timedelta(seconds=2))
+    assert polled == [300]
+
+
+def test_an_interval_does_not_wait_for_a_spread_nor_for_what_events_may_cost() -> None:
+    inbox = watching()
+    inbox.offer(SITE, EVENTS, at(295), announced(1), at=at(305))
+    assert inbox.due(at(299)) == ()
+    assert only(inbox.due(at(300))).kinds == {EVENTS, INTERVAL}
+    inbox = watching()
+    inbox.offer(SITE, EVENTS, at(299), announced(1))
+    inbox.due(at(299))
+    inbox.postponed(SITE, at(299), at(301))
+    assert inbox.next_due() == at(300)
+    assert only(inbox.due(at(300))).kinds == {EVENTS, INTERVAL}
+
+
+def test_an_interval_waits_for_a_backing_off() -> None:
+    inbox = watching()
+    inbox.offer(SITE, EVENTS, at(299.5), announced(1))
+    inbox.due(at(299.5))
+    inbox.failed(SITE, at(299.5), 1.0)
+    assert inbox.due(at(300)) == ()
+    assert only(inbox.due(at(300.5))).kinds == {EVENTS, INTERVAL}
 
 
 def test_a_spread_is_kept_unless_something_is_sooner() -> None:
@@ -272,7 +330,7 @@ def test_what_came_while_git_was_asked_is_looked_for_at_once() -> None:
     inbox.offer(SITE, EVENTS, NOW, announced(1))
     inbox.due(NOW)
     inbox.offer(SITE, EVENTS, NOW, announced(2))
-    inbox.waiting(SITE, NOW)
+    inbox.waiting(SITE, NOW, MIDDLE)
     assert events(only(inbox.due(NOW))) == [1, 2]
 
 
@@ -406,7 +464,7 @@ class InboxLaws(RuleBasedStateMachine):
                 assert not run.announcements
                 self.wanted.remove((run.key, DRIFT))
                 continue
-            assert run.kinds == (wanted or {INTERVAL})
+            assert run.kinds in (wanted, wanted | {INTERVAL})
             assert self.open[run.key] == set(run.trigger.events)
             self.open[run.key] = set()
             self.wanted -= {(run.key, kind) for kind in wanted}
@@ -423,12 +481,13 @@ class InboxLaws(RuleBasedStateMachine):
             return
         if key not in self.orphans:
             self.open[key] |= set(run.trigger.events)
-            self.wanted |= {(key, kind) for kind in run.kinds}
+            looked = run.kinds & {EVENTS, DRIFT} if how == "waiting" else frozenset()
+            self.wanted |= {(key, kind) for kind in looked or run.kinds}
         self.orphans.discard(key)
         if how == "failed":
             self.inbox.failed(key, self.now, chance)
         elif how == "waiting":
-            self.inbox.waiting(key, self.now)
+            self.inbox.waiting(key, self.now, chance)
         else:
             self.inbox.postponed(key, self.now, self.now + timedelta(seconds=2))
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from agent.app.reconcile import End, Postponed
+from agent.app.ended import End, Postponed, Waiting
 from agent.app.worker import Worker
 from agent.core.inbox import Inbox, Pace, Run
 from bellpull.contract.report import TriggerKind
@@ -32,7 +32,7 @@ async def test_a_worker_ends_when_it_is_told_to_whatever_comes_at_that_moment(ti
     assert (len(done), len(pending)) == (1, 0), "the end was lost"
 
 
-async def _done(_: Run) -> End | Postponed:
+async def _done(_: Run) -> End | Waiting | Postponed:
     return End.DONE
 
 
@@ -43,7 +43,7 @@ async def test_a_run_that_is_out_of_memory_ends_nothing_but_itself() -> None:
     done = asyncio.Event()
     runs = 0
 
-    async def reconcile(run: Run) -> End | Postponed:
+    async def reconcile(run: Run) -> End | Waiting | Postponed:
         nonlocal runs
         runs += 1
         if runs == 1:
