@@ -7,7 +7,7 @@ because of its address: anybody can make a provider send us bad signatures from 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import cache
 from time import monotonic
@@ -29,8 +29,8 @@ from gateway.ports.journal import Journal, JournalError
 __all__ = ["Hooks"]
 
 _RETRY_AFTER: Final = "5"
-_LARGE_AT_ONCE: Final = 2
-"""Bodies beyond `SMALL` are verified and decoded in threads, so many at a time."""
+Large = Callable[[Request, Source], Awaitable[Outcome]]
+"""Receives bodies beyond `SMALL`, without holding up the others (R41)."""
 
 _log = logger("gateway.hooks")
 
@@ -43,6 +43,7 @@ class Hooks:
         journal: where events are written before anybody is answered.
         metrics: gets the counters.
         intake: reads the bodies.
+        large: receives large ones; in a thread where it is not said.
     """
 
     def __init__(
@@ -51,11 +52,12 @@ class Hooks:
         journal: Journal,
         metrics: Metrics,
         intake: Intake | None = None,
+        large: Large | None = None,
     ) -> None:
         self._sources = sources
         self._journal = journal
         self._intake = intake or Intake()
-        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._large = large or _in_thread
         deliveries = metrics.counter(
             "bellpull_deliveries",
             "Requests to the hooks listener; the source is empty where none has that name.",
@@ -100,8 +102,7 @@ class Hooks:
             delivery = Request(headers=headers, body=body, received=received)
             if len(body) <= SMALL:
                 return receive(delivery, source, utc_now()), len(body)
-            async with self._large:
-                return await asyncio.to_thread(receive, delivery, source, utc_now()), len(body)
+            return await self._large(delivery, source), len(body)
 
     async def _answer(self, outcome: Outcome, source: Source) -> tuple[web.Response, dict[str, object]]:
         match outcome:
@@ -159,6 +160,10 @@ class Hooks:
         response = _json(404, {"error": "there is nothing here"})
         response.force_close()
         return response
+
+
+async def _in_thread(delivery: Request, source: Source) -> Outcome:
+    return await asyncio.to_thread(receive, delivery, source, utc_now())
 
 
 def _json(status: int, body: Mapping[str, object]) -> web.Response:

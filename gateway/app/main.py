@@ -19,6 +19,7 @@ from bellpull.runtime.jose import load_private
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.reload import Watched, Watcher
 from bellpull.runtime.secret import Secret
+from gateway.adapters.apart import Apart
 from gateway.app.agents import AgentsParts, agents_app
 from gateway.app.api import api_routes
 from gateway.app.config import GatewayConfig, SourceSettings, load_config
@@ -177,7 +178,8 @@ async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asy
         edge = watched.edge
         routes = api_routes(journal, state, watched.enrolments)
         intake = Intake()
-        hooks = Hooks(watched.sources, journal, metrics, intake)
+        apart = await stack.enter_async_context(Apart())
+        hooks = Hooks(watched.sources, journal, metrics, intake, apart.receive)
         readiness = Readiness(journal=journal, data=data, stopping=stop.is_set)
         console = console_app(readiness, metrics, routes)
         bound = {

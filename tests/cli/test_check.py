@@ -89,7 +89,9 @@ GATEWAYS: dict[str, tuple[Callable[[Path], object], dict[str, str]]] = {
     "a file where data goes": (_data_a_file, {"data": "is no folder"}),
     "a record that is wrong": (_record_wrong, {"agents/web-1.yaml": "token.sha256: "}),
     "an address elsewhere": (
-        lambda folder: _change(folder / "gateway.yaml", listen={"hooks": "192.0.2.1:80", **FREE}),
+        lambda folder: _change(
+            folder / "gateway.yaml", listen={**FREE, "hooks": {"address": "192.0.2.1:80", "insecure": True}}
+        ),
         {"listen.hooks": "192.0.2.1:80"},
     ),
 }
