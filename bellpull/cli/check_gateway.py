@@ -16,6 +16,7 @@ from bellpull.runtime.files import locked
 from bellpull.runtime.http import client
 from bellpull.runtime.jose import load_private
 from bellpull.runtime.tls import TlsError
+from gateway.adapters.place import unsafe_place
 from gateway.app.config import GatewayConfig, load_config
 from gateway.app.enrolment import Enrolment
 from gateway.app.listen import Listener
@@ -35,9 +36,18 @@ def look(path: Path) -> list[Finding]:
         good(str(path)),
         *_secrets(config, path.parent),
         of_folder("data", data),
+        *_place(config, data),
         *_records(path.parent / config.agents),
         *_listeners(config, path.parent, running=locked(data)),
     ]
+
+
+def _place(config: GatewayConfig, data: Path) -> Iterator[Finding]:
+    problem = unsafe_place(data)
+    if problem is not None and config.journal.unsafe:
+        yield good("data", f"{problem}: journal.unsafe allows it")
+    elif problem is not None:
+        yield bad("data", problem, "put it on a local disk or a volume, or say journal.unsafe: true")
 
 
 def _secrets(config: GatewayConfig, folder: Path) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """The gateway's configuration file."""
 
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -14,6 +15,8 @@ from gateway.core.providers import PROVIDERS
 from gateway.core.room import MIN_BYTES
 
 __all__ = ["GatewayConfig", "JournalSettings", "Patterns", "SealSettings", "SourceSettings", "load_config"]
+
+_GRACE: Final = timedelta(seconds=5)
 
 
 def _provider(value: str) -> str:
@@ -46,6 +49,17 @@ class JournalSettings(Settings):
     """Size of `journal.db` at most; from nine tenths of it on the oldest events go. Keep it well below the disk."""
     keep: Annotated[Duration, within("1h", "87600h"), shown("720h")] = duration("720h")
     """How long events, and what became of them, are kept."""
+    unsafe: bool = False
+    """Run on NFS, SMB, FUSE or a container's own layer all the same, where a 2xx promises nothing."""
+
+
+class DrainSettings(Settings):
+    """How the gateway stops."""
+
+    grace: Annotated[
+        Annotated[Duration, within("0s", "5m")] | None, shown("5s where others reach a listener, else 0s")
+    ] = None
+    """How long it goes on taking pushes when asked to stop, with `/readyz` 503, so that balancers notice."""
 
 
 class SourceSettings(Settings):
@@ -71,9 +85,17 @@ class GatewayConfig(Settings):
     seal: SealSettings
     listen: Listen = Listen()
     journal: JournalSettings = JournalSettings()
+    drain: DrainSettings = DrainSettings()
     agents: Path = Path("agents")
     """A folder with an enrolment record for each agent, written by `bellpull enroll`."""
     sources: tuple[SourceSettings, ...] = ()
+
+    def grace(self) -> timedelta:
+        """Return how long it goes on taking pushes when asked to stop."""
+        if self.drain.grace is not None:
+            return self.drain.grace
+        alone = all(each.is_local for each in self.listen.each().values())
+        return timedelta() if alone else _GRACE
 
     @model_validator(mode="after")
     def _names_each_source_once(self) -> Self:

@@ -71,6 +71,11 @@ class Listener(Settings):
         return self.max_connections or (_WITHOUT if self.tls is None else _WITH_TLS)
 
     @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it."""
+        return _is_loopback(self.address.host)
+
+    @property
     def scheme(self) -> str:
         """What its URLs begin with."""
         return "http" if self.tls is None else "https"

@@ -1,12 +1,14 @@
 """The running gateway: what it is made of, how it starts and stops.
 
-Order of the stop (R11): not ready, listeners close, requests in flight end, streams end, last commit.
+Order of the stop (R11): not ready, pushes are taken for a grace period, listeners close, requests in flight end,
+streams end, last commit.
 """
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,9 +22,10 @@ from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.reload import Watched, Watcher
 from bellpull.runtime.secret import Secret
 from gateway.adapters.apart import Apart
+from gateway.adapters.place import unsafe_place
 from gateway.app.agents import AgentsParts, agents_app
 from gateway.app.api import api_routes
-from gateway.app.config import GatewayConfig, SourceSettings, load_config
+from gateway.app.config import GatewayConfig, JournalSettings, SourceSettings, load_config
 from gateway.app.console import console_app
 from gateway.app.edge import Edge
 from gateway.app.enrolment import Enrolments, load_enrolments
@@ -149,10 +152,12 @@ def _read_enrolments(folder: Path) -> Enrolments:
 async def _run(config: GatewayConfig, data: Path, watched: _Watched, stop: asyncio.Event) -> None:
     try:
         await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
+        place = await asyncio.to_thread(unsafe_place, data)
+        _refuse(place, config.journal)
         lock = FolderLock(data)
         await asyncio.to_thread(lock.acquire)
         try:
-            await _serve(config, data, watched, stop)
+            await _serve(config, data, watched, stop, () if place is None else (place,))
         finally:
             lock.release()
     except LockError as error:
@@ -163,7 +168,18 @@ async def _run(config: GatewayConfig, data: Path, watched: _Watched, stop: async
         raise service.Fatal(str(error), code=DISK_FAILED) from None
 
 
-async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asyncio.Event) -> None:
+def _refuse(place: str | None, settings: JournalSettings) -> None:
+    """Refuse to run where a 2xx would promise what the file system does not keep, unless told to (R7)."""
+    if place is None:
+        return
+    if not settings.unsafe:
+        raise service.Fatal(f"{place}: put data on a local disk or a volume, or say journal.unsafe: true")
+    _log.warning("the journal is not safe", problem=place)
+
+
+async def _serve(
+    config: GatewayConfig, data: Path, watched: _Watched, stop: asyncio.Event, standing: Sequence[str]
+) -> None:
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         journal, state = await stack.enter_async_context(open_storage(data, config.journal, metrics))
@@ -180,7 +196,7 @@ async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asy
         intake = Intake()
         apart = await stack.enter_async_context(Apart())
         hooks = Hooks(watched.sources, journal, metrics, intake, apart.receive)
-        readiness = Readiness(journal=journal, data=data, stopping=stop.is_set)
+        readiness = Readiness(journal=journal, data=data, stopping=stop.is_set, standing=standing)
         console = console_app(readiness, metrics, routes)
         bound = {
             "console": await stack.enter_async_context(edge.serve("console", console)),
@@ -190,16 +206,18 @@ async def _serve(config: GatewayConfig, data: Path, watched: _Watched, stop: asy
             ),
         }
         _log.info("listening", pid=os.getpid(), **{name: str(address) for name, address in bound.items()})
-        await _until_stopped([journal.watch(), state.watch(), sign_on(journal), watched.watcher.run()], stop)
+        forever = [journal.watch(), state.watch(), sign_on(journal), watched.watcher.run()]
+        await _until_stopped(forever, stop, config.grace())
     _log.info("stopped")
 
 
-async def _until_stopped(forever: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
-    """Wait until asked to stop, or until the disk fails."""
+async def _until_stopped(forever: list[Coroutine[Any, Any, None]], stop: asyncio.Event, grace: timedelta) -> None:
+    """Wait until asked to stop and `grace` later, so that balancers notice; or until the disk fails."""
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(each) for each in forever]
             await stop.wait()
+            await asyncio.sleep(grace.total_seconds())
             for task in running:
                 task.cancel()
     except* DiskFailed as failed:

@@ -28,6 +28,7 @@ installation: acme
 data: data
 seal: {key: {file: seal.jwk}}
 listen: {hooks: "127.0.0.1:0", agents: "127.0.0.1:0", console: "127.0.0.1:0"}
+journal: {unsafe: true}
 sources:
   - name: github
     provider: github

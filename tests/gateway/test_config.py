@@ -160,3 +160,24 @@ def test_what_is_wrong_with_listeners(tmp_path: Path) -> None:
             "listen.trusted_proxies[1]: is no network (such as 10.0.0.0/8, 192.0.2.7 or fd00::/8)",
         ]
     )
+
+
+GRACE = {
+    "on loopback": ("", 0.0),
+    "reached by others": ('listen: {hooks: {address: "0.0.0.0:8080", insecure: true}}\n', 5.0),
+    "reached by others, told otherwise": (
+        'listen: {hooks: {address: "0.0.0.0:8080", insecure: true}}\ndrain: {grace: 1m}\n',
+        60.0,
+    ),
+    "on loopback, told otherwise": ("drain: {grace: 2s}\n", 2.0),
+}
+
+
+@pytest.mark.parametrize(("more", "grace_s"), GRACE.values(), ids=GRACE.keys())
+def test_pushes_are_taken_for_a_while_where_balancers_may_be_in_front(
+    tmp_path: Path, more: str, grace_s: float
+) -> None:
+    """R11: at a desk a stop is at once."""
+    path = tmp_path / "gateway.yaml"
+    path.write_text(f"installation: acme\ndata: data\nseal: {{key: {{file: seal.jwk}}}}\n{more}")
+    assert load_config(path).grace().total_seconds() == grace_s

@@ -94,6 +94,19 @@ def test_asked_to_stop_it_finishes_what_is_in_flight_and_takes_no_more(folder: F
     assert folder.lines()[-1]["event"] == "stopped"
 
 
+def test_it_takes_pushes_for_a_grace_period_after_it_was_asked_to_stop(folder: Folder) -> None:
+    """R11: a balancer that has not looked at /readyz yet sends one more; nothing of it is refused or lost."""
+    folder.write("gateway.yaml", (folder.path / "gateway.yaml").read_text() + "drain: {grace: 3s}\n")
+    with folder.running() as gateway:
+        gateway.process.send_signal(signal.SIGTERM)
+        with eventually("it is not ready") as look:
+            while ask(f"{gateway.console}/readyz").status != 503:
+                look.again()
+        assert deliver(gateway.hooks, payload()).status == 202
+        assert gateway.process.wait(20) == 0
+    assert [commit for _, _, commit in folder.rows()] == [B]
+
+
 def _listens(host: str, port: int) -> bool:
     try:
         socket.create_connection((host, port), timeout=10).close()

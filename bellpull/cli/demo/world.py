@@ -256,6 +256,7 @@ async def _set_up(folder: Path, git_url: str, ports: tuple[int, ...]) -> None:
     settings["listen"] = {
         name: f"127.0.0.1:{port}" for name, port in zip(("hooks", "agents", "console"), ports, strict=True)
     }
+    settings["journal"] = {"unsafe": True}  # nothing of a demo is kept, wherever temporary files are
     settings["sources"][0]["repositories"] = [f"127.0.0.1/{_NAME}"]
     config.write_text(yaml.safe_dump(settings, sort_keys=False))
     await _bellpull(
