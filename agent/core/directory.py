@@ -2,7 +2,8 @@
 
 A plan holds only what stays inside its root: relative paths without `.`, `..`, `.git` and empty parts, and links
 whose every hop, through other links too, ends inside. Problems are all found at once, each naming its path.
-A link that leads nowhere inside the tree is allowed: Git has it so.
+A link that leads nowhere inside the tree is allowed: Git has it so. However hostile the links, following them takes a
+bounded number of steps: what is beyond is refused.
 """
 
 from collections import deque
@@ -18,6 +19,8 @@ __all__ = ["PlannedFile", "PlannedLink", "Problem", "ReleasePlan", "parents", "p
 _MAX_PART: Final = 255
 _MAX_HOPS: Final = 40
 """How many links Linux follows in one path."""
+_MAX_STEPS: Final = 4_000_000
+"""How many names are followed for all links of a tree: some seconds. 200,000 links take half of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +89,7 @@ def plan_release(
     """
     problems = [*_unholdable(entries, room), *_collisions(entries)]
     links = {entry.path: targets[entry.path] for entry in entries if entry.mode is EntryMode.LINK}
-    problems += [Problem(path=path, problem=why) for path in links if (why := _refused_link(path, links))]
+    problems += _refused_links(links)
     return tuple(problems) or _plan(sorted(entries, key=lambda entry: entry.path), links)
 
 
@@ -143,26 +146,66 @@ def _collisions(entries: Iterable[TreeEntry]) -> Iterator[Problem]:
         yield Problem(path=path, problem="is in the tree both as a folder and as something else")
 
 
-def _refused_link(path: bytes, links: Mapping[bytes, bytes]) -> str | None:
-    target = links[path]
+class _TooManyStepsError(Exception):
+    """Following links has cost enough."""
+
+
+@dataclass(slots=True)
+class _Steps:
+    """How many names may still be followed."""
+
+    left: int = _MAX_STEPS
+
+    def split(self, path: bytes) -> list[bytes]:
+        """Return the names in a path, each of which costs a step.
+
+        Raises:
+            _TooManyStepsError: there are not as many left.
+        """
+        names = path.split(b"/")
+        self.left -= len(names)
+        if self.left < 0:
+            raise _TooManyStepsError
+        return names
+
+
+def _refused_links(links: Mapping[bytes, bytes]) -> Iterator[Problem]:
+    steps = _Steps()
+    for path, target in links.items():
+        try:
+            why = _refused_target(target) or _walk(path, links, steps)
+        except _TooManyStepsError:
+            why = f"is where following the tree's links came to {_MAX_STEPS} steps: make them fewer or shorter"
+            yield Problem(path=path, problem=why)
+            return
+        if why:
+            yield Problem(path=path, problem=why)
+
+
+def _refused_target(target: bytes) -> str | None:
     if not target or b"\0" in target or len(target) > MAX_LINK:
         return f"is a link to nothing a file system can hold: empty, with a NUL byte, or over {MAX_LINK} bytes"
     if target.startswith(b"/"):
         return f"is a link to {printable(target)}, which is not relative; only links inside the tree are made"
-    return _walk(path, links)
+    return None
 
 
-def _walk(path: bytes, links: Mapping[bytes, bytes]) -> str | None:
-    """Follow a link as the kernel would, and say where that leaves the tree or never ends."""
+def _walk(path: bytes, links: Mapping[bytes, bytes], steps: _Steps) -> str | None:
+    """Follow a link as the kernel would, and say where that leaves the tree or never ends.
+
+    Raises:
+        _TooManyStepsError: there are no `steps` left.
+    """
     here: list[bytes] = []
-    todo = deque(path.split(b"/"))
+    todo = deque(steps.split(path))
     hops = 0
     while todo:
         part = todo.popleft()
         if part == b".." and not here:
             return f"is a link to {printable(links[path])}, which leads out of the tree"
         _step(here, part)
-        target = links.get(b"/".join(here)) if part not in (b"", b".", b"..") else None
+        named = part not in (b"", b".", b"..") and len(here) <= MAX_DEPTH  # deeper ones are refused anyway
+        target = links.get(b"/".join(here)) if named else None
         if target is None:
             continue
         hops += 1
@@ -171,7 +214,7 @@ def _walk(path: bytes, links: Mapping[bytes, bytes]) -> str | None:
         if target.startswith(b"/"):
             return f"is a link to {printable(links[path])}, which leads out of the tree"
         here.pop()
-        todo.extendleft(reversed(target.split(b"/")))
+        todo.extendleft(reversed(steps.split(target)))
     return None
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
+from time import monotonic
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,27 @@ def test_a_link_inside_the_tree_is_gits(links: dict[bytes, bytes]) -> None:
     found = plan_release([file(p, t, EntryMode.LINK) for p, t in links.items()], links, room=ROOM)
     assert isinstance(found, ReleasePlan)
     assert {link.path: link.target for link in found.links} == links
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"x/../" * 800 + b"l%d", b"x/" * 1990 + b"../" * 10 + b"l%d", b"./" * 2000 + b"l%d", b"l%d/" + b"x/" * 2000],
+    ids=["back and forth", "deep", "still", "at once"],
+)
+def test_hostile_links_cost_a_bounded_number_of_steps(target: bytes) -> None:
+    """Links as many and as long as a tree may hold, each leading to the next, are refused in seconds, not hours."""
+    links = {b"l%d" % number: target % (number + 1) for number in range(8000)}
+    begun = monotonic()
+    found = problems_of([file(path, held, EntryMode.LINK) for path, held in links.items()], links)
+    assert found
+    assert monotonic() - begun < 60
+
+
+def test_links_of_a_large_tree_take_few_steps() -> None:
+    """50,000 links as package managers make them are a plan."""
+    links = {b"a/p%d/a/.bin/q" % number: b"../../../p%d/bin/q" % (number + 1) for number in range(50_000)}
+    entries = [file(path, held, EntryMode.LINK) for path, held in links.items()]
+    assert isinstance(plan_release(entries, links, room=ROOM), ReleasePlan)
 
 
 def test_a_chain_longer_than_the_kernel_follows_is_refused() -> None:
