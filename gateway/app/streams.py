@@ -9,8 +9,8 @@ Rights are looked at before every page and every few seconds: a token that was r
 the stream; the agent comes back and looks at everything. A poll says by what rights it was answered, as the next
 one may have others.
 
-An agent that does not read, or whose machine is gone, is let go after half a minute: a write that is blocked ends
-the stream, and so does the kernel when nobody acknowledges what was sent, at the latest the tick (R17).
+An agent that does not read, or whose machine is gone, is let go within a minute: a write that is blocked ends the
+stream, and so does the kernel when nobody acknowledges what was sent, at the latest the tick (R17).
 """
 
 import asyncio
@@ -39,7 +39,9 @@ _TICK_S: Final = 15.0
 _LOOK_S: Final = 2.0
 """How often rights, and whether the agent is still there, are looked at while nothing happens."""
 _STALLED_S: Final = 30.0
-"""How long a write may be blocked, and what was sent may be unacknowledged."""
+"""How long a write may be blocked."""
+_DEAD_S: Final = 45.0
+"""How long what was sent may be unacknowledged; later, as an agent that does not read acknowledges nothing either."""
 _POLL_S: Final = 30.0
 """No poll waits longer, whatever it asks for: proxies give up at 60 s, many at 30 s after it."""
 _HEADERS: Final = {
@@ -212,7 +214,7 @@ def _let_go_of_the_dead(request: web.Request) -> None:
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if connection is not None and option is not None:
         with suppress(OSError):  # it is gone already
-            connection.setsockopt(socket.IPPROTO_TCP, option, int(_STALLED_S * 1000))
+            connection.setsockopt(socket.IPPROTO_TCP, option, int(_DEAD_S * 1000))
 
 
 def _rights(record: Enrolment) -> str:
