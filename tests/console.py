@@ -52,7 +52,7 @@ class Console:
         process = await asyncio.create_subprocess_exec(
             *("bash", "--norc", "--noprofile"),
             cwd=folder,
-            env=known | environment,
+            env=known | dict(environment),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
