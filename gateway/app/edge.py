@@ -1,8 +1,10 @@
 """The gateway's listeners as they are configured: certificates that follow their files, limits, whom to believe."""
 
+import resource
 import ssl
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
@@ -15,11 +17,13 @@ from gateway.app.listen import Listen, TlsSettings
 
 __all__ = ["Edge"]
 
+_FILES: Final = 65_536
+
 _log = logger("gateway")
 
 
 class Edge:
-    """The three listeners; making it reads certificates and blocks.
+    """The three listeners; making it reads certificates, blocks, and lets the process have files for all connections.
 
     Args:
         listen: the settings.
@@ -29,6 +33,7 @@ class Edge:
     """
 
     def __init__(self, listen: Listen, folder: Path, problems: Problems, watcher: Watcher) -> None:
+        _allow_files()
         self._listeners = listen.each()
         self._proxies = tuple(network(each) for each in listen.trusted_proxies)
         self._folder = folder
@@ -60,3 +65,11 @@ class Edge:
         except TlsError as error:
             problems.add(f"listen.{name}.tls", str(error))
             return None
+
+
+def _allow_files() -> None:
+    """Take as many open files as the system gives: 1,024, as most begin with, is fewer than connections may be."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(most, _FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

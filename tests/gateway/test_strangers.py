@@ -1,6 +1,7 @@
 """Who connects and wastes time, at a gateway that runs: hung up on, and nobody else is kept waiting."""
 
 import asyncio
+import resource
 import time
 from pathlib import Path
 from statistics import median
@@ -46,3 +47,11 @@ async def test_who_is_silent_or_slow_is_hung_up_on_and_a_push_is_answered_all_th
         _check(other.result(), 3)
     assert median(pushed.result()) < 1, pushed.result()
     assert max(pushed.result()) < 3, pushed.result()
+
+
+def test_there_are_files_for_all_connections(tmp_path: Path) -> None:
+    """However few the process was begun with."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Folder(tmp_path).running() as gateway:
+        now, _ = resource.prlimit(gateway.process.pid, resource.RLIMIT_NOFILE)
+    assert now == most or now >= 2 * 2048
