@@ -18,6 +18,9 @@ from typing import Final
 __all__ = ["Console", "blocks", "section"]
 
 _END: Final = "-- that was "
+_ANYWHERE: Final = """bellpull() {
+    command bellpull "$@" && if [ "$1" = init ]; then echo 'journal: {unsafe: true}' >> "$2/gateway.yaml"; fi; }"""
+"""Temporary folders may be on a container's own layer, where nobody should keep a journal."""
 _PATIENCE_S: Final = 60.0
 _PAUSE_S: Final = 3.0
 
@@ -59,7 +62,9 @@ class Console:
             start_new_session=True,
         )
         try:
-            yield cls(process)
+            console = cls(process)
+            await console.type(_ANYWHERE)
+            yield console
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()

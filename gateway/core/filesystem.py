@@ -1,7 +1,6 @@
 """Which file systems keep what was synced to them, and lock files for one machine only (R7)."""
 
 import re
-from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 __all__ = ["Mount", "mount_of", "unsafe"]
@@ -20,12 +19,12 @@ class Mount(NamedTuple):
     type: str
 
 
-def mount_of(path: PurePosixPath, mountinfo: str) -> Mount | None:
+def mount_of(path: str, mountinfo: str) -> Mount | None:
     """Return the mount that `path`, absolute and resolved, is on; `mountinfo` is /proc/self/mountinfo (proc(5))."""
     mounts = (_mount(line) for line in mountinfo.splitlines() if " - " in line)
-    on_the_way = [mount for mount in mounts if path.is_relative_to(mount.point)]
-    deepest = max((len(PurePosixPath(mount.point).parts) for mount in on_the_way), default=0)
-    return next((each for each in reversed(on_the_way) if len(PurePosixPath(each.point).parts) == deepest), None)
+    on_the_way = [mount for mount in mounts if f"{path}/".startswith(mount.point.rstrip("/") + "/")]
+    deepest = max((len(mount.point) for mount in on_the_way), default=0)
+    return next((each for each in reversed(on_the_way) if len(each.point) == deepest), None)
 
 
 def _mount(line: str) -> Mount:
