@@ -160,6 +160,9 @@ _KILLED: Final = textwrap.dedent("""
             await apply(target, small(1))
             if where == "before the switch":
                 Link.switch = die
+            elif where == "after the switch":
+                switch = Link.switch
+                Link.switch = lambda self, home, name: (switch(self, home, name), die())
             elif where == "before the command":
                 Command.run = die
             elif where == "during the command":
@@ -173,7 +176,12 @@ _KILLED: Final = textwrap.dedent("""
 
 @pytest.mark.parametrize(
     ("where", "before", "after"),
-    [("before the switch", 1, 2), ("before the command", 1, 2), ("during the command", 2, 3)],
+    [
+        ("before the switch", 1, 2),
+        ("after the switch", 1, 2),
+        ("before the command", 1, 2),
+        ("during the command", 2, 3),
+    ],
 )
 async def test_a_kill_between_switch_and_command_runs_it_again(
     site: Path, where: str, before: int, after: int

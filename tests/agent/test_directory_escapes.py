@@ -24,8 +24,8 @@ def site(tmp_path: Path) -> Path:
 def outside(tmp_path: Path) -> Path:
     """A folder of somebody else's, with a file."""
     folder = tmp_path / "outside"
-    (folder / "docs").mkdir(parents=True)
-    (folder / "docs" / "a").write_text("precious")
+    (folder / "docs" / "deep").mkdir(parents=True)
+    (folder / "docs" / "precious").write_text("precious")
     return folder
 
 
@@ -70,7 +70,7 @@ def swap_release(incoming: Path, outside: Path) -> None:
 def plant_link(incoming: Path, outside: Path) -> None:
     (folder,) = incoming.glob("*/docs")
     if not os.path.lexists(folder / "a"):
-        (folder / "a").symlink_to(outside / "docs" / "a")
+        (folder / "a").symlink_to(outside / "docs" / "precious")
 
 
 @pytest.mark.parametrize("interfere", [swap_folder, swap_release, plant_link])

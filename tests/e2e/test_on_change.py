@@ -87,6 +87,7 @@ async def test_a_commit_whose_command_fails_is_failed_and_heals(running: World) 
     said = await site.word(commit, "failed", "applied", "unchanged")
     assert (said["word"], said["message"]) == ("failed", "CommandFailed: sh ended with exit code 7: the end of it")
     assert site.read() == "second"
+    assert running.agent.said("drift is undone", sync="default/fails") == 0
     broken.unlink()
     await site.word(commit, "applied")
     assert ran(site)[-1] == f"end {commit}"
