@@ -210,12 +210,13 @@ class Database:
             self._let_go(in_order=problem is None and self._broken is None)
 
     def _let_go(self, *, in_order: bool) -> None:
-        """Close the writing connection; a failed disk is not written to once more, not even by a checkpoint."""
-        if in_order:
-            self._writing.close()
-            return
+        """Close the writing connection; a failed disk is not written to once more, not even by a checkpoint.
+
+        If the checkpoint of an orderly close fails, all is still in the log, and looked at by the next start.
+        """
         with suppress(apsw.Error):
-            self._writing.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            if not in_order:
+                self._writing.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self._writing.close()
 
     def _serve(self) -> None:

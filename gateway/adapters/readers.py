@@ -51,6 +51,7 @@ class Readers:
 
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # the log is the writer's, also if that is gone
         connection.set_busy_timeout(BUSY_MS)
         self._open.append(connection)
         return connection

@@ -157,6 +157,7 @@ def _open(path: Path, *, immutable: bool, vfs: str | None) -> apsw.Connection:
     """Open for reading; without a log nothing needs to be made beside the file for that."""
     name = f"{path.absolute().as_uri()}?immutable={int(immutable)}"
     connection = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, vfs=vfs)
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # only looks: the log stays, and is not even tried
     connection.set_busy_timeout(BUSY_MS)
     return connection
 

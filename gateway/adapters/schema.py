@@ -7,6 +7,7 @@ is left as it is.
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -73,9 +74,21 @@ def _prepare(connection: apsw.Connection, path: Path, synchronous: str, schema: 
     refuse_other_major(connection, path, schema)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", synchronous)
+    _empty_log(connection)
     with connection:
         is_new = _major(connection) is None
         _take_steps(connection, schema, 0 if is_new else connection.pragma("user_version") + 1)
+
+
+def _empty_log(connection: apsw.Connection) -> None:
+    """Begin the log anew before anything is written to it.
+
+    A power cut may leave the end of a commit behind the frames that count. Were the log continued, and the power to
+    go again in the next commit, two unfinished commits would be there, and look like damage (`gateway.core.wal`).
+    Where the disk is full the log is continued all the same.
+    """
+    with suppress(apsw.BusyError, apsw.FullError, apsw.ReadOnlyError):
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def refuse_other_major(connection: apsw.Connection, path: Path, schema: Schema) -> None:
