@@ -31,6 +31,7 @@ from bellpull.contract.cursor import Cursor
 from bellpull.contract.message import Message
 from bellpull.contract.report import Report
 from bellpull.contract.seal import PinnedKey
+from bellpull.contract.standing import Standing
 from bellpull.contract.stream import Frame, Receipt
 from tests import soak
 from tests.gateway.examples import push, report
@@ -41,6 +42,7 @@ __all__ = ["Ears", "Harness", "TransportSuite", "points"]
 PATIENCE_S: Final = 30.0
 _CUTS: Final = 24
 _ROUNDS: Final = 8
+_LONG: Final = (pytest.mark.soak, pytest.mark.timeout(1200))
 _STARTED: Final = "the agent was started"
 _BY_ITSELF: Final = (_STARTED, "the stream was interrupted")
 """What an agent tells itself; a transport that loses anything may not lean on it."""
@@ -152,6 +154,9 @@ class _Recorded:
 
     async def send(self, seal: str, body: bytes) -> Receipt:
         return await self._queue.send(seal, body)
+
+    async def standing(self) -> Standing | None:
+        return await self._queue.standing()
 
 
 class _Folder(StateFolder):
@@ -331,7 +336,7 @@ class TransportSuite:
         assert len(ears.told()) == told
         ears.assert_in_order()
 
-    @pytest.mark.parametrize("most", [_CUTS, pytest.param(None, marks=pytest.mark.soak)])
+    @pytest.mark.parametrize("most", [_CUTS, pytest.param(None, marks=_LONG)])
     async def test_what_is_cut_off_on_its_way_to_the_agent_is_heard(
         self, ears: Ears, most: int | None, seed: int
     ) -> None:
@@ -437,7 +442,7 @@ class TransportSuite:
             await ears.is_told(told)
         assert ears.lost() == []
 
-    @pytest.mark.parametrize("rounds", [_ROUNDS, pytest.param(300, marks=pytest.mark.soak)])
+    @pytest.mark.parametrize("rounds", [_ROUNDS, pytest.param(300, marks=_LONG)])
     async def test_whatever_happens_nothing_is_lost(self, ears: Ears, rounds: int, seed: int) -> None:
         """The law, under faults in any order, with the agent there or away."""
         chance = random.Random(seed)
