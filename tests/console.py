@@ -18,8 +18,10 @@ from typing import Final
 __all__ = ["Console", "blocks", "section"]
 
 _END: Final = "-- that was "
-_ANYWHERE: Final = """bellpull() {
-    command bellpull "$@" && if [ "$1" = init ]; then echo 'journal: {unsafe: true}' >> "$2/gateway.yaml"; fi; }"""
+_ANYWHERE: Final = """#!/bin/sh
+[ "$1" = init ] || exec {bellpull} "$@"
+{bellpull} "$@" && echo 'journal: {{unsafe: true}}' >> "$2/gateway.yaml"
+"""
 """Temporary folders may be on a container's own layer, where nobody should keep a journal."""
 _PATIENCE_S: Final = 60.0
 _PAUSE_S: Final = 3.0
@@ -48,7 +50,7 @@ class Console:
     @asynccontextmanager
     async def open(cls, folder: Path, environment: Mapping[str, str]) -> AsyncIterator["Console"]:
         """Open one in `folder` with `bellpull` on the path; its jobs end with it."""
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        path = f"{_programs(folder)}:{os.environ['PATH']}"
         known = {"HOME": str(folder), "PATH": path, "NO_COLOR": "1"}
         if "PYTHONPATH" in os.environ:
             known["PYTHONPATH"] = os.environ["PYTHONPATH"]
@@ -62,9 +64,7 @@ class Console:
             start_new_session=True,
         )
         try:
-            console = cls(process)
-            await console.type(_ANYWHERE)
-            yield console
+            yield cls(process)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
@@ -91,6 +91,16 @@ class Console:
             status = (await self._process.stdout.readline()).decode().strip()
         assert status == "0", f"$ {line}\nended with {status}: {said}"
         return [each.strip() for each in said.splitlines()]
+
+
+def _programs(folder: Path) -> Path:
+    """Return a folder with `bellpull`, beside `folder` so that nothing is seen of it there."""
+    programs = folder.with_name(f"{folder.name}-bin")
+    programs.mkdir()
+    program = programs / "bellpull"
+    program.write_text(_ANYWHERE.format(bellpull=Path(sys.executable).with_name("bellpull")))
+    program.chmod(0o755)
+    return programs
 
 
 def _is(said: list[str], expected: list[str]) -> bool:
