@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,6 +23,7 @@ __all__ = ["TOKEN", "Answer", "Folder", "Gateway", "ask", "deliver", "eventually
 
 TOKEN: Final = "bpa_web-1_" + "0123456789abcdef" * 4
 NOTHING: Final[Mapping[str, str]] = {}
+_PROGRAM: Final = ("-m", "bellpull")
 _CONFIG: Final = """\
 installation: acme
 data: data
@@ -135,9 +136,9 @@ class Folder:
         ]
 
     @contextmanager
-    def running(self, **environment: str) -> Iterator["Gateway"]:
+    def running(self, *, program: Sequence[str] = _PROGRAM, **environment: str) -> Iterator["Gateway"]:
         """Run the gateway until the context ends; it listens when this yields."""
-        gateway = Gateway(self, environment)
+        gateway = Gateway(self, environment, program)
         try:
             gateway.wait_until_it_listens()
             yield gateway
@@ -149,9 +150,9 @@ class Folder:
 class Gateway:
     """A gateway that runs."""
 
-    def __init__(self, folder: Folder, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Folder, environment: Mapping[str, str], program: Sequence[str] = _PROGRAM) -> None:
         self.folder = folder
-        command = [sys.executable, "-m", "bellpull", "gateway", "--config", str(folder.path / "gateway.yaml")]
+        command = [sys.executable, *program, "gateway", "--config", str(folder.path / "gateway.yaml")]
         with (folder.path / "stderr").open("ab") as stderr:
             self._begins_at = stderr.tell()
             self.process = subprocess.Popen(

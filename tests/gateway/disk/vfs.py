@@ -44,6 +44,7 @@ class Disk(apsw.VFS):
     Attributes:
         done: how many operations there were, by what they were and the end of the file's name.
         failing: the errors that operations answer with from now on.
+        since_failed: how often something was to be brought to the disk after the first operation that failed.
         running: cleared, a sync waits until it is set.
         image: what is on the disk since the power went.
     """
@@ -52,10 +53,12 @@ class Disk(apsw.VFS):
         self.name = f"disk-{id(self)}"
         self.done: Counter[tuple[Operation, str]] = Counter()
         self.failing: dict[Operation, str] = {}
+        self.since_failed = 0
+        self._has_failed = False
         self.running = threading.Event()
         self.running.set()
         self.image: dict[str, bytes] | None = None
-        self._folder = folder
+        self.folder = folder
         self._lock = threading.RLock()
         self._names = {path.name: _on_disk(path) for path in folder.iterdir() if path.is_file()}
         self._entries = dict(self._names)
@@ -102,7 +105,7 @@ class Disk(apsw.VFS):
 
     def xOpen(self, name: apsw.URIFilename | str | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
         path = Path(name.filename() if isinstance(name, apsw.URIFilename) else name or "")
-        if path.parent != self._folder or not flags[0] & _KEPT:
+        if path.parent != self.folder or not flags[0] & _KEPT:
             return apsw.VFSFile(_SYSTEM, name, flags)
         with self._lock:
             was_there = path.exists()
@@ -133,7 +136,9 @@ class Disk(apsw.VFS):
             self.done[operation, end] += 1
             if operation != "read" and self.image is None and self._cut(operation, end):
                 self.cut()
+            self.since_failed += operation != "read" and self._has_failed
         if operation in self.failing:
+            self._has_failed = True
             raise _error(self.failing[operation])
 
     def written(self, name: str, at: int, data: bytes | None) -> None:
