@@ -2,9 +2,8 @@
 
 import asyncio
 import shutil
-import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 from hashlib import sha256
 from math import inf
@@ -26,6 +25,7 @@ from bellpull.runtime.http import client, serve
 from bellpull.runtime.jose import generate, public_jwk
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.secret import Secret
+from gateway.adapters.backup import back_up
 from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.adapters.state import SqliteState, open_state
 from gateway.app import streams
@@ -147,8 +147,10 @@ class Embedded:
         await self.start()
 
     async def back_up(self) -> None:
-        """See `Harness`; it goes on running, as with SQLite's own backup."""
-        await asyncio.to_thread(_back_up, self._folder / "journal.db", self._folder / "kept.db")
+        """See `Harness`; it goes on running."""
+        kept = self._folder / "kept.db"
+        kept.unlink(missing_ok=True)
+        await asyncio.to_thread(back_up, self._folder / "journal.db", kept, lambda _: None)
 
     async def restore(self) -> None:
         """See `Harness`."""
@@ -184,15 +186,6 @@ class Embedded:
     def passed(self) -> bytes:
         """See `Harness`."""
         return bytes(self._network.passed)
-
-
-def _back_up(database: Path, kept: Path) -> None:
-    kept.unlink(missing_ok=True)
-    with (
-        closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as source,
-        closing(sqlite3.connect(kept)) as target,
-    ):
-        source.backup(target)
 
 
 @asynccontextmanager
