@@ -25,6 +25,6 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postponed:
-    """The run did nothing: events made this agent look at the remote in vain too often (R29)."""
+    """The run did not look at Git: events made this agent look at the remote in vain too often (R29)."""
 
     until: datetime

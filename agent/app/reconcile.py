@@ -79,15 +79,15 @@ class Reconciler:
     async def reconcile(self, run: Run) -> End | Waiting | Postponed:
         """Do one run, and say how it ended."""
         attempt = Attempt(place=self._places[run.key], run=run, started=utc_now())
-        free = self._allowance.take(_repository(attempt), run.kinds, attempt.started)
-        if free > attempt.started:
-            return Postponed(until=free)
         try:
-            remote = await self._remote(attempt)
-            undone = await self._undo_drift(attempt, remote) if TriggerKind.DRIFT in run.kinds else None
-            if undone is not None and run.kinds == {TriggerKind.DRIFT}:
-                return undone
-            return await self._follow(attempt, remote)
+            if TriggerKind.DRIFT in run.kinds:
+                undone = await self._undo_drift(attempt, await self._remote(attempt))
+                if undone is not None and run.kinds == {TriggerKind.DRIFT}:
+                    return undone
+            free = self._allowance.take(_repository(attempt), run.kinds, attempt.started)
+            if free > attempt.started:
+                return Postponed(until=free)
+            return await self._follow(attempt, await self._remote(attempt))
         except (GitError, CredentialError) as error:
             awaited = run.awaited.commit if run.awaited else None
             await self._scribe.stumble(attempt, awaited, str(error), lasting=_is_lasting(error))
@@ -216,6 +216,7 @@ class Reconciler:
                 return await self._settle(attempt, remote, tip, Word.UNCHANGED, key=key)
             await self._apply(attempt, remote, tip, tree)
         except CommandError as error:
+            place.full_check = attempt.started  # it was read back; what is owed is tried again, not found as a drift
             await self._scribe.unfinished(attempt, tip, key)
             await self._scribe.stumble(attempt, tip, str(error), lasting=False)
             return End.FAILED

@@ -1,8 +1,9 @@
 """What was announced for the ref of a Sync: one event, as the inbox keeps it until a run answers it.
 
 Announcements of a ref form a set, known by their event ids: adding one twice, or two in another order, gives the
-same set. The set is bounded; what falls off is the oldest, which the gateway closes by itself as soon as a later
-one is answered (R36).
+same set. The set is bounded. What falls off first are earlier announcements of a commit that was announced again, so
+that no repetition pushes out what was announced once; then the oldest. The gateway closes them by itself as soon as
+a later one is answered (R36).
 """
 
 from collections.abc import Iterable, Sequence
@@ -75,7 +76,7 @@ class Announced:
 
 
 def gather(announcements: Iterable[Announced]) -> tuple[Announced, ...]:
-    """Return each event once, the oldest first, the newest `MAX_ANNOUNCED` of them.
+    """Return each event once, the oldest first, at most `MAX_ANNOUNCED` of them.
 
     Of an event that was accepted twice (somebody pressed "Redeliver") the later acceptance counts; of one that was
     heard twice the earlier hearing does, so that repetition never prolongs the waiting.
@@ -84,7 +85,11 @@ def gather(announcements: Iterable[Announced]) -> tuple[Announced, ...]:
     for one in announcements:
         other = known.get(one.event)
         known[one.event] = one if other is None else max(one, other, key=_counts)
-    return tuple(sorted(known.values(), key=_order)[-MAX_ANNOUNCED:])
+    ordered = sorted(known.values(), key=_order)
+    newest = {one.commit: one.event for one in ordered}
+    first_to_go = sorted(ordered, key=lambda one: (newest[one.commit] == one.event, _order(one)))
+    over = {one.event for one in first_to_go[: max(0, len(ordered) - MAX_ANNOUNCED)]}
+    return tuple(one for one in ordered if one.event not in over)
 
 
 def up_to(announcements: Sequence[Announced], commit: CommitId) -> tuple[Announced, ...]:

@@ -244,7 +244,7 @@ class Inbox:
         self._want(entry, run.kinds & _AWAITED or run.kinds, rest, now)
 
     def postponed(self, key: SyncName, now: datetime, until: datetime) -> None:
-        """End the run of `key` before it did anything: events caused too many. It runs again at `until`.
+        """End the run of `key` before it looked at Git: events caused too many. It runs again at `until`.
 
         What is new, a person and an interval do not wait for that.
         """

@@ -53,6 +53,17 @@ def test_the_oldest_fall_off() -> None:
     assert gather(reversed(offered)) == tuple(offered[7:])
 
 
+def test_repetition_pushes_out_nothing_that_was_announced_once() -> None:
+    """A commit that is announced without end takes the place of its own announcements (R29)."""
+    real = Announced(event=MessageId("evt_real"), commit=B, accepted=at(3), heard=NOW)
+    rung = [
+        Announced(event=MessageId(f"evt_{number}"), commit=A, accepted=at(number), heard=NOW)
+        for number in range(5 * MAX_ANNOUNCED)
+    ]
+    kept = gather((*rung, real))
+    assert kept == (real, *rung[1 - MAX_ANNOUNCED :])
+
+
 def test_repetition_does_not_prolong_the_waiting() -> None:
     """Heard again, an announcement is waited for from when it was first heard; accepted again, it is newer."""
     first = Announced(event=MessageId("evt"), commit=A, accepted=at(0), heard=at(0))

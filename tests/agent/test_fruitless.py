@@ -54,7 +54,7 @@ def test_another_remote_does_not_pay() -> None:
     assert spent(9).take(SHOP, EVENTS, NOW) == NOW
 
 
-@pytest.mark.parametrize("kind", sorted(set(TriggerKind) - {TriggerKind.EVENTS}))
+@pytest.mark.parametrize("kind", sorted(set(TriggerKind) - {TriggerKind.EVENTS, TriggerKind.DRIFT}))
 def test_timers_and_people_ignore_it(kind: TriggerKind) -> None:
     """Neither are they held up, nor do they use up what events may cost, also when an event came along."""
     allowance = spent(9)
@@ -64,6 +64,13 @@ def test_timers_and_people_ignore_it(kind: TriggerKind) -> None:
     allowance.give_back(SITE, EVENTS | {kind})
     assert allowance.take(SITE, EVENTS, NOW) == NOW
     assert allowance.take(SITE, EVENTS, NOW) > NOW
+
+
+def test_a_drift_that_came_along_pays_for_no_look() -> None:
+    """It needs none; alone it is not asked."""
+    drift = frozenset({TriggerKind.DRIFT})
+    assert spent(9).take(SITE, EVENTS | drift, NOW) > NOW
+    assert spent(9).take(SITE, drift, NOW) == NOW
 
 
 @given(st.lists(st.tuples(st.timedeltas(timedelta(), timedelta(seconds=3)), st.booleans()), min_size=1, max_size=60))
