@@ -1,7 +1,8 @@
 """What the agent keeps over a restart: a folder of small files, each replaced as a whole.
 
-`cursor` is where it stands in the stream, `epoch` counts its starts (R18), `syncs/NAMESPACE.NAME.json` is what
-became of each Sync. Everything here may be lost: the agent then reconciles everything once.
+`cursor` is where it stands in the stream, `epoch` counts its starts (R18), `repositories` is what its enrolment
+record named last (R15), `syncs/NAMESPACE~NAME.json` is what became of each Sync. Everything here may be lost: the
+agent then reconciles everything once.
 """
 
 import asyncio
@@ -54,6 +55,18 @@ class StateFolder:
     async def save_cursor(self, cursor: Cursor) -> None:
         """Record where the agent stands."""
         await asyncio.to_thread(write_atomic, self._folder / "cursor", f"{cursor}\n".encode())
+
+    def repositories(self) -> tuple[str, ...] | None:
+        """Return the patterns that the agent's enrolment record named last, if that is known. Blocks."""
+        try:
+            return tuple((self._folder / "repositories").read_text(encoding="utf-8").splitlines())
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+
+    async def save_repositories(self, patterns: tuple[str, ...]) -> None:
+        """Keep what the enrolment record names now; no pattern has a line's end in it."""
+        data = "".join(f"{pattern}\n" for pattern in patterns).encode()
+        await asyncio.to_thread(write_atomic, self._folder / "repositories", data)
 
     def record(self, sync: SyncName) -> SyncRecord:
         """Return what is known of a Sync; an unreadable record is as good as none. Blocks."""

@@ -15,11 +15,13 @@ from typing import Final, TypeVar
 import aiohttp
 
 from agent.adapters.access import ANSWER_BYTES, CONNECT_S, Access
+from agent.adapters.standing import read_standing
 from agent.core.reconnect import Ending, Patience, Way, Ways
 from agent.ports.queue import AccessRefusedError, QueueError, ReportRefusedError
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.errors import ContractError
 from bellpull.contract.message import MEDIA_TYPE
+from bellpull.contract.standing import AGENT_PATH, Standing
 from bellpull.contract.stream import (
     AFTER,
     EVENTS_PATH,
@@ -101,6 +103,20 @@ class StreamQueue:
                 if response.status != 202:
                     raise await access.refusal(response)
                 return Receipt.decode(await response.content.read(ANSWER_BYTES))
+
+    async def standing(self) -> Standing | None:
+        """See `Queue.standing`."""
+        access = self._access
+        timeout = aiohttp.ClientTimeout(total=_SEND_S, sock_connect=CONNECT_S)
+        with access.translated("answer to how this agent stands"):
+            async with access.session.get(
+                access.url + AGENT_PATH, headers=access.headers(), timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status == 404:
+                    return None
+                if response.status != 200:
+                    raise await access.refusal(response)
+                return await read_standing(response)
 
     async def _stream(self, cursor: Cursor | None) -> AsyncIterator[Frame]:
         """Yield the frames of one connection, and learn from how it ends."""

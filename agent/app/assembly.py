@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from agent.adapters.command import Command
 from agent.adapters.directory import DirectoryTarget
 from agent.adapters.state import StateFolder
 from agent.app.attempt import Place, Scribe
+from agent.app.hearing import HearingWatch
 from agent.app.listener import Listener
 from agent.app.reconcile import Reconciler
 from agent.app.reporter import Identity, Reporter
@@ -21,6 +22,7 @@ from agent.core.guard import Guard
 from agent.core.hear import concerns
 from agent.core.inbox import Inbox
 from agent.core.outcome import to_state
+from agent.core.spread import Resyncs, spread_to
 from agent.ports.git import Git
 from agent.ports.queue import Queue
 from agent.ports.target import TargetError
@@ -36,8 +38,6 @@ from bellpull.runtime.logs import logger
 __all__ = ["Assembly"]
 
 _log = logger("agent")
-_SPREAD: Final = timedelta(seconds=2)
-"""Over which a resync of everything is spread."""
 _FLUSH_S: Final = 2.0
 _WATCH_AGAIN_S: Final = 10.0
 
@@ -79,6 +79,15 @@ class Assembly:
             later=lambda key: self._worker.later(key),
         )
         self._worker = Worker(_inbox(syncs), reconciler.reconcile)
+        self._resyncs = Resyncs()
+        self._hearing = HearingWatch(
+            syncs=syncs,
+            queue=queue,
+            state=state,
+            pace=self._worker.pace,
+            look=self._look_at,
+            changed=self._reporter.changed,
+        )
         self._listener = Listener(
             queue=queue,
             state=state,
@@ -86,9 +95,9 @@ class Assembly:
             keys=keys,
             take=self._take,
             resync=self._resync,
-            connected=self._reporter.reachable,
-            heard=lambda _: None,
-            lost=lambda _: None,
+            connected=self._on_connected,
+            heard=self._hearing.frame,
+            lost=self._hearing.lost,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -100,6 +109,7 @@ class Assembly:
                 running = [tasks.create_task(self._worker.run(), name="worker")]
                 running += [tasks.create_task(self._listener.run(), name="listener")]
                 running += [tasks.create_task(self._reporter.run(), name="reporter")]
+                running += [tasks.create_task(self._hearing.run(), name="hearing")]
                 running += [tasks.create_task(self._watch(key, place)) for key, place in self._places.items()]
                 await stop.wait()
                 for task in running:
@@ -112,7 +122,14 @@ class Assembly:
                 await place.target.close()
 
     def _states(self) -> tuple[SyncState, ...]:
-        return tuple(to_state(key, self._watches[key], place.record) for key, place in self._places.items())
+        missing = self._hearing.missing
+        return tuple(
+            to_state(key, self._watches[key], place.record, missing.get(key)) for key, place in self._places.items()
+        )
+
+    def _on_connected(self) -> None:
+        self._reporter.reachable()
+        self._hearing.connected()
 
     def _take(self, message: Message, now: datetime) -> None:
         """Put into the inbox what follows from an event."""
@@ -120,22 +137,29 @@ class Assembly:
         match message.data:
             case RefUpdated() as event:
                 announced = Announced.from_event(message.id, event, now)
+                at = spread_to(now, event.spread, random.random())
                 for key in concerns(event, self._watches):
-                    self._worker.offer(key, TriggerKind.EVENTS, announced)
+                    self._worker.offer(key, TriggerKind.EVENTS, announced, at=at)
             case Resync() as event:
-                self._look_again(event, event.reason)
+                self._look_again(tuple(concerns(event, self._watches)), event.reason)
             case _:
                 pass
 
     def _resync(self, reason: str) -> None:
-        self._look_again(None, reason)
+        self._look_again(tuple(self._places), reason)
 
-    def _look_again(self, event: Resync | None, reason: str) -> None:
-        """Look at everything, or one repository, again; a little apart, as all agents may do so at once."""
-        _log.info("looking at everything again", reason=reason)
+    def _look_again(self, keys: Collection[SyncName], reason: str) -> None:
+        """Look at these again; a little apart, as all agents may do so at once, and not as often as it is said."""
+        _log.info("looking again", reason=reason, syncs=len(keys))
         now = utc_now()
-        for key in self._places if event is None else concerns(event, self._watches):
-            self._worker.offer(key, TriggerKind.INTERVAL, at=now + _SPREAD * random.random())
+        for key in keys:
+            self._worker.offer(key, TriggerKind.INTERVAL, at=self._resyncs.at(key, now, random.random()))
+
+    def _look_at(self, keys: Collection[SyncName], reason: str) -> None:
+        """Look at these now."""
+        _log.info("looking at once", reason=reason, syncs=list(keys))
+        for key in keys:
+            self._worker.offer(key, TriggerKind.INTERVAL)
 
     async def _watch(self, key: SyncName, place: Place) -> None:
         """Offer a look whenever the target may have changed."""

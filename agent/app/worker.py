@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 from agent.app.ended import End, Postponed, Waiting
 from agent.core.announced import Announced
-from agent.core.inbox import Inbox, Run
+from agent.core.inbox import Inbox, Pace, Run
 from bellpull.contract.report import TriggerKind
 from bellpull.contract.text import CommitId, SyncName
 from bellpull.runtime.clock import utc_now
@@ -38,6 +38,11 @@ class Worker:
     def offer(self, key: SyncName, kind: TriggerKind, *announced: Announced, at: datetime | None = None) -> None:
         """Want a run of `key`, no sooner than `at`."""
         self._inbox.offer(key, kind, utc_now(), *announced, at=at)
+        self._wake.set()
+
+    def pace(self, key: SyncName, pace: Pace) -> None:
+        """Have `key` run by itself at another pace from now on."""
+        self._inbox.watch(key, pace, utc_now(), random.random())
         self._wake.set()
 
     def later(self, key: SyncName) -> frozenset[CommitId]:

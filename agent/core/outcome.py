@@ -18,7 +18,7 @@ from hashlib import sha256
 from typing import Final, Self
 
 from bellpull.contract.codec import read, write
-from bellpull.contract.report import Health, HealthStatus, Outcome, SyncState, Watches
+from bellpull.contract.report import Health, HealthStatus, NotHearing, Outcome, SyncState, Watches
 from bellpull.contract.text import CommitId, MessageId, Note, SyncName
 from bellpull.contract.word import WORDS, Verdict, Word, may_replace
 
@@ -150,7 +150,9 @@ class SyncRecord:
         return WORDS[standing.word].verdict is WORDS[outcome.word].verdict
 
 
-def to_state(sync: SyncName, watches: Watches, record: SyncRecord) -> SyncState:
+def to_state(
+    sync: SyncName, watches: Watches, record: SyncRecord, not_hearing: NotHearing | None = None
+) -> SyncState:
     """Return what a full heartbeat says of a Sync."""
     return SyncState(
         sync=sync,
@@ -161,6 +163,7 @@ def to_state(sync: SyncName, watches: Watches, record: SyncRecord) -> SyncState:
         health=record.health,
         message=record.message,
         outcomes=record.outcomes,
+        not_hearing=not_hearing,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from bellpull.contract.cursor import Cursor
+from bellpull.contract.standing import Standing
 from bellpull.contract.stream import Frame, Receipt
 
 __all__ = ["AccessRefusedError", "Queue", "QueueError", "ReportRefusedError"]
@@ -40,5 +41,13 @@ class Queue(Protocol):
         Raises:
             ReportRefusedError: it will not have it.
             QueueError: it may or may not have it; send the same bytes again.
+        """
+        ...
+
+    async def standing(self) -> Standing | None:
+        """Return how this agent stands with the gateway; none where that is too old to say.
+
+        Raises:
+            QueueError: it did not answer.
         """
         ...

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from bellpull.contract.report import Heartbeat, Report, ReportHops, SyncState, Watches
+from bellpull.contract.report import Heartbeat, NotHearing, Report, ReportHops, SyncState, Watches
 from bellpull.contract.text import CommitId, Name, Note, SyncName
 from bellpull.contract.word import WORDS, Word, may_replace
 from gateway.core.answer import Announcement, Answer
@@ -82,6 +82,7 @@ class Standing:
         contained: whether that contains it; none when unknown.
         since: when the word was said; for `away`, when the agent was heard last.
         hops: of the report.
+        not_hearing: why events do not reach the Sync, which polls, by its agent's last full state.
     """
 
     agent: Name
@@ -94,6 +95,7 @@ class Standing:
     contained: bool | None = None
     since: datetime | None = None
     hops: ReportHops | None = None
+    not_hearing: NotHearing | None = None
 
 
 def at_gateway(moment: datetime, *, issued: datetime, received: datetime) -> datetime:
@@ -183,7 +185,11 @@ def standings(
         for key in _concerned(announcement, agents, said)
     ]
     found += [_unknown(view) for view in agents if view.syncs is None]
-    return tuple(sorted(found, key=lambda one: (one.agent, one.sync or "")))
+    told = {(view.agent, state.sync): state.not_hearing for view in agents for state in view.syncs or ()}
+    return tuple(
+        replace(one, not_hearing=None if one.sync is None else told.get((one.agent, one.sync)))
+        for one in sorted(found, key=lambda one: (one.agent, one.sync or ""))
+    )
 
 
 def _full_ref(watches: Watches) -> str | None:

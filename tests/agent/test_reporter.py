@@ -8,6 +8,7 @@ import pytest
 from agent.app.reporter import Identity, Reporter
 from agent.ports.queue import QueueError
 from bellpull.contract.cursor import Cursor
+from bellpull.contract.standing import Standing
 from bellpull.contract.stream import Frame, Receipt
 from bellpull.contract.text import Name
 from bellpull.runtime.jose import generate
@@ -31,6 +32,9 @@ class _Away:
             raise QueueError(f"away: {len(seal) + len(body)} bytes did not go")
         self.came.set()
         return Receipt()
+
+    async def standing(self) -> Standing | None:
+        return None
 
 
 async def test_what_waits_for_the_gateway_goes_as_soon_as_it_is_heard_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellpull.contract.report import SyncState, Watches
+from bellpull.contract.report import NotHearing, SyncState, Watches
 from bellpull.contract.repository import Ref
-from bellpull.contract.text import MessageId, Name, SyncName
+from bellpull.contract.text import MessageId, Name, Note, SyncName
 from bellpull.contract.word import WORDS, Word
 from gateway.core.answer import Announcement, Answer
 from gateway.core.projection import AgentView, Overlay, Standing, at_gateway, standings
@@ -85,6 +85,16 @@ def stand(
 def short(found: Sequence[Standing]) -> list[tuple[str, int | None]]:
     """Return words, and by which commit each is superseded."""
     return [(one.word, int(one.superseded_by, 16) if one.superseded_by else None) for one in found]
+
+
+def test_a_sync_that_does_not_hear_is_shown_so_whatever_its_word() -> None:
+    """R31: beside its word for the commit, final or not; the others of the agent are not."""
+    deaf = NotHearing(since=T0, reason=Note("nothing came from the gateway for 60 s"))
+    shop = SyncName("default/shop")
+    syncs = (replace(state(), not_hearing=deaf), replace(state(), sync=shop))
+    for said in ([], [answer(Word.APPLIED, 1, 1)]):
+        found = stand(A1, *said, agents=(view(*syncs),))
+        assert {one.sync: one.not_hearing for one in found} == {SITE: deaf, shop: None}
 
 
 A1, B2, A3 = announced(1), announced(2), announced(3, after=1)
