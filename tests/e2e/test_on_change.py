@@ -167,7 +167,7 @@ async def test_an_agent_that_is_killed_runs_it_again(running: World) -> None:
 async def test_a_commit_that_empties_the_folder_is_rejected_until_it_is_accepted(running: World) -> None:
     """P9, R28: nothing is written; a later harmless push goes through; the Sync's file names the one that may."""
     site = Site(running, "guarded")
-    files: dict[str, bytes | None] = {"public/index.html": None} | dict.fromkeys(_PAGES)
+    files: dict[str, bytes | None] = {"public/index.html": None, **dict.fromkeys(_PAGES)}
     before = Push(
         before=site.git.tip("main") or NOWHERE,
         after=await asyncio.to_thread(site.git.commit, files | {"public/keep": b""}),
