@@ -18,7 +18,7 @@ from tests.parts.nginx import PORT, Nginx
 from tests.suites.embedded import BUFFERING, STREAMING, Embedded, Route, embedded
 from tests.suites.transport import Ears, until
 
-IMPATIENT = Patience(silence_s=0.6, soon_s=0.4, stream_again_s=1.5, wait_s=1)
+IMPATIENT = Patience(silence_s=0.6, soon_s=0.4, stream_again_s=1.0, wait_s=1)
 _AGENTS = """
 server {{
   listen 127.0.0.1:{port};
@@ -57,7 +57,7 @@ async def test_where_it_keeps_back_what_is_streamed_the_agent_polls(tmp_path: Pa
     """Not a byte comes of a stream: after two silences events come by polls, each well before one could time out."""
     async with agent_through(BUFFERING, tmp_path, nginx_program) as (gateway, ears):
         numbers = count(1)
-        end = monotonic() + 4 * IMPATIENT.stream_again_s
+        end = monotonic() + 3.5 * IMPATIENT.stream_again_s
         while monotonic() < end:  # also while the stream is tried again in between, and still kept back
             await ears.accept(number := next(numbers))
             await ears.hears(number)
