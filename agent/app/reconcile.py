@@ -217,7 +217,6 @@ class Reconciler:
             await self._apply(attempt, remote, tip, tree)
         except CommandError as error:
             place.full_check = attempt.started  # it was read back; what is owed is tried again, not found as a drift
-            place.full_check = attempt.started  # it was read back; what is owed is tried again, not found as a drift
             await self._scribe.unfinished(attempt, tip, key)
             await self._scribe.stumble(attempt, tip, str(error), lasting=False)
             return End.FAILED
