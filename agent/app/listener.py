@@ -27,6 +27,9 @@ __all__ = ["Listener"]
 
 _log = logger(__name__)
 _RESYNC_EVERY: Final = timedelta(minutes=5)
+_KEEP_EVERY_S: Final = 1.0
+_KEEP_FIRST_S: Final = 0.1
+"""Without any place on disk, all that was announced while the agent was away is heard of only by looking."""
 
 
 class Listener:
@@ -143,7 +146,7 @@ class Listener:
     async def _every_second(self) -> None:
         try:
             while True:
-                await asyncio.sleep(1)
+                await asyncio.sleep(_KEEP_EVERY_S if self._saved else _KEEP_FIRST_S)
                 self._resync_if_due(utc_now())
                 await self._save()
         finally:
