@@ -31,14 +31,16 @@ class Apart:
         self._keep_s = keep_s
         self._turn = asyncio.Semaphore(_AT_ONCE)
         self._idle: dict[Process, asyncio.TimerHandle] = {}
+        self._started: set[Process] = set()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         idle, self._idle = self._idle, {}
-        for process, timer in idle.items():
+        for timer in idle.values():
             timer.cancel()
+        for process in self._started:
             _end(process)
             await process.wait()
 
@@ -48,7 +50,7 @@ class Apart:
             if not await asyncio.to_thread(authentic, request, source):
                 return receive(request, source, request.received)
             try:
-                process = self._taken() or await _start()
+                process = self._taken() or await self._start()
             except OSError as error:
                 return _failed(f"no process could be started: {error}")
             try:
@@ -62,6 +64,14 @@ class Apart:
             self._idle[process] = asyncio.get_running_loop().call_later(self._keep_s, self._let_go, process)
             return outcome
 
+    async def _start(self) -> Process:
+        """Start one; in a session of its own, so that Ctrl-C lets it finish what the gateway still answers."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", _MODULE, stdin=PIPE, stdout=PIPE, start_new_session=True
+        )
+        self._started = {each for each in self._started if each.returncode is None} | {process}
+        return process
+
     def _taken(self) -> Process | None:
         if not self._idle:
             return None
@@ -72,13 +82,6 @@ class Apart:
     def _let_go(self, process: Process) -> None:
         self._idle.pop(process, None)
         _end(process)
-
-
-async def _start() -> Process:
-    """Start one; in a session of its own, so that Ctrl-C lets it finish what the gateway still answers."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", _MODULE, stdin=PIPE, stdout=PIPE, start_new_session=True
-    )
 
 
 async def _ask(process: Process, request: Request, source: Source) -> Outcome:
