@@ -28,6 +28,7 @@ from agent.app.listener import Listener
 from agent.core.reconnect import Pauses
 from agent.ports.queue import Queue, QueueError
 from bellpull.contract.cursor import Cursor
+from bellpull.contract.event import Resync
 from bellpull.contract.message import Message
 from bellpull.contract.report import Report
 from bellpull.contract.seal import PinnedKey
@@ -271,6 +272,8 @@ class Ears:
     def _take(self, message: Message, _: datetime) -> None:
         assert self.queue.last is not None
         self.diary.append(Heard(message.id, self.queue.last.cursor))
+        if isinstance(message.data, Resync):
+            self.diary.append(Resynced(message.data.reason))
 
 
 def _covers(cursor: Cursor, other: Cursor) -> bool:
