@@ -26,8 +26,8 @@ from bellpull.contract.stream import (
     AFTER,
     EVENTS_PATH,
     REPORTS_PATH,
-    RIGHTS_HEADER,
     SEAL_HEADER,
+    SESSION_HEADER,
     WAIT,
     Frame,
     FrameReader,
@@ -79,7 +79,7 @@ class StreamQueue:
                     yield frame
                     cursor = frame.cursor
                 if self._way() is Way.POLL:
-                    return  # the agent may hear something else now, as when a stream is ended
+                    return  # as a stream would have
             try:
                 async for frame in self._stream(cursor):
                     yield frame
@@ -139,19 +139,19 @@ class StreamQueue:
         self._learn(attempt.ending(self._now(), self._patience, None), attempt)
 
     async def _polls(self, cursor: Cursor | None) -> AsyncIterator[Frame]:
-        """Yield the frames of one poll after the other, until the stream is to be tried or the rights are others."""
-        rights: str | None = None
+        """Yield the frames of one poll after the other, until the stream is to be tried, or would have ended."""
+        session: str | None = None
         wait_s = 0  # the first answer comes at once, and shows that the way is open
         while self._way() is Way.POLL:
             attempt = _Attempt(self._now(), wait_s + 2 * self._patience.soon_s)
             query = {WAIT: str(wait_s)} | ({} if cursor is None else {AFTER: str(cursor)})
             with self._access.translated("answer to a poll"):
                 async with self._ask(attempt, params=query) as response:
-                    before, rights = rights, response.headers.get(RIGHTS_HEADER)
+                    before, session = session, response.headers.get(SESSION_HEADER)
                     async for frame in self._answered(response, attempt, cursor):
                         yield frame
                         cursor = frame.cursor
-            if before is not None and rights != before:
+            if before is not None and session != before:
                 return
             if response.status == 204:
                 await asyncio.sleep(attempt.begun + min(_POLL_PAUSE_S, wait_s) - self._now())

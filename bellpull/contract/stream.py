@@ -23,8 +23,8 @@ __all__ = [
     "EVENTS_PATH",
     "REPORTS_PATH",
     "RETRY",
-    "RIGHTS_HEADER",
     "SEAL_HEADER",
+    "SESSION_HEADER",
     "WAIT",
     "Frame",
     "FrameReader",
@@ -42,8 +42,9 @@ AFTER: Final = "after"
 """The cursor of a poll."""
 WAIT: Final = "wait"
 """For how many seconds a poll may be kept without an answer; what makes it a poll."""
-RIGHTS_HEADER: Final = "Bellpull-Rights"
-"""A word for what the agent may hear now. Another one than in the answer before says that it changed."""
+SESSION_HEADER: Final = "Bellpull-Session"
+"""A word for this start of the gateway and what the agent may hear: where the next poll is answered with another one, a
+stream would have ended."""
 RETRY: Final = b"retry: 1000\n\n"
 """What a stream begins with: a reader comes back after a second."""
 

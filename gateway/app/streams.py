@@ -6,8 +6,8 @@ A poll is the same loop that ends with the first page that has something in it, 
 through proxies that keep back a response until it is whole (R16).
 
 Rights are looked at before every page and every few seconds: a token that was revoked, or other repositories, end
-the stream; the agent comes back and looks at everything. A poll says by what rights it was answered, as the next
-one may have others.
+the stream; the agent comes back and looks at everything. A poll says by what rights, and from which start of the
+gateway, it was answered, as the next one may have others and would not know.
 
 An agent that does not read, or whose machine is gone, is let go within a minute: a write that is blocked ends the
 stream, and so does the kernel when nobody acknowledges what was sent, at the latest the tick (R17).
@@ -25,7 +25,7 @@ from aiohttp import hdrs, web
 
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.errors import ContractError
-from bellpull.contract.stream import AFTER, RETRY, RIGHTS_HEADER, WAIT
+from bellpull.contract.stream import AFTER, RETRY, SESSION_HEADER, WAIT
 from bellpull.runtime.http import remote
 from bellpull.runtime.logs import logger
 from gateway.app.admission import AgentsParts, admitted, refusal, unauthorized
@@ -113,7 +113,7 @@ class Streams:
         else:
             _log.info("poll begins anew", agent=record.agent, after=begun, reset=reset.reason)
             frames = self._teller.reset(begun)
-        headers = {**_HEADERS, RIGHTS_HEADER: _rights(record)}
+        headers = {**_HEADERS, SESSION_HEADER: self._session(record)}
         if not frames and seq == begun:
             return web.Response(status=204, headers=headers)
         return web.Response(body=frames + self._teller.tick(seq), headers=headers)
@@ -131,7 +131,7 @@ class Streams:
                 await self._wait(seq, min(_LOOK_S, until - clock.time()))
 
     async def _stream(self, request: web.Request, record: Enrolment) -> web.StreamResponse:
-        response = web.StreamResponse(headers={**_HEADERS, RIGHTS_HEADER: _rights(record)})
+        response = web.StreamResponse(headers={**_HEADERS, SESSION_HEADER: self._session(record)})
         _let_go_of_the_dead(request)
         await response.prepare(request)
         try:
@@ -170,6 +170,11 @@ class Streams:
         await _write(response, RETRY if reset is None else RETRY + self._teller.reset(seq))
         _log.info("stream begun", agent=record.agent, after=seq, reset=reset.reason if reset else None)
         return seq
+
+    def _session(self, record: Enrolment) -> str:
+        """Return a word for what ends a stream: this start of the gateway, and what the agent may hear."""
+        words = (self._parts.journal.epoch, *record.repositories)
+        return sha256("\n".join(words).encode()).hexdigest()[:16]
 
     def _over(self, request: web.Request, record: Enrolment) -> Ending | None:
         if self._ending:
@@ -215,11 +220,6 @@ def _let_go_of_the_dead(request: web.Request) -> None:
     if connection is not None and option is not None:
         with suppress(OSError):  # it is gone already
             connection.setsockopt(socket.IPPROTO_TCP, option, int(_DEAD_S * 1000))
-
-
-def _rights(record: Enrolment) -> str:
-    """Return a word for what the agent may hear; another one than before says that it changed."""
-    return sha256("\n".join(record.repositories).encode()).hexdigest()[:16]
 
 
 def _cursor(value: str | None) -> Cursor | None:

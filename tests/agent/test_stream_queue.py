@@ -144,3 +144,17 @@ async def test_other_rights_end_listening_by_polls(tmp_path: Path) -> None:
             records[agent] = made.record("github.com/acme/site", "github.com/acme/other")
             async for _ in source:
                 pass
+
+
+async def test_a_restart_of_the_gateway_between_two_polls_ends_listening(tmp_path: Path) -> None:
+    """R1: as it ends a stream; it may have been started on a backup that does not have what was not heard yet."""
+    async with (
+        embedded(tmp_path, polls=True) as made,
+        asyncio.timeout(20),
+        aclosing(made.queue.listen(None)) as source,  # type: ignore[type-var]
+    ):
+        await anext(source)
+        await anext(source)
+        await made.restart()
+        async for _ in source:
+            pass

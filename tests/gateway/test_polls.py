@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bellpull.contract.stream import RIGHTS_HEADER, MessageFrame, ResetFrame, TickFrame
+from bellpull.contract.stream import SESSION_HEADER, MessageFrame, ResetFrame, TickFrame
 from bellpull.contract.text import Name
 from gateway.app import streams as module
 from gateway.app.enrolment import Enrolment
@@ -92,9 +92,9 @@ async def test_other_rights_are_another_word(gateway: Gateway, monkeypatch: pyte
         poll = tasks.create_task(gateway.poll(gateway.cursor(0), 25))
         await asyncio.sleep(0.1)
         gateway.records[WEB] = record("github.com/acme/site", "github.com/acme/other")
-    words = [poll.result()[2][RIGHTS_HEADER], (await gateway.poll(gateway.cursor(0)))[2][RIGHTS_HEADER]]
+    words = [poll.result()[2][SESSION_HEADER], (await gateway.poll(gateway.cursor(0)))[2][SESSION_HEADER]]
     async with gateway.stream(gateway.cursor(0)) as stream:
-        words.append(stream.response.headers[RIGHTS_HEADER])
+        words.append(stream.response.headers[SESSION_HEADER])
     assert words[0] != words[1] == words[2]
 
 
