@@ -33,7 +33,8 @@ __all__ = ["Damage", "make_sound", "recovering"]
 _T = TypeVar("_T")
 
 _CHUNK: Final = 1 << 20
-_LOG, _INDEX = "-wal", "-shm"
+_LOG, _INDEX, _ROLLBACK = "-wal", "-shm", "-journal"
+_FILES: Final = ("", _LOG, _INDEX, _ROLLBACK)
 _CODE: Final = re.compile(r"error code=(\d+)")
 _IOERR: Final = 10
 
@@ -139,6 +140,9 @@ def _problem(path: Path, schema: Schema, *, synced: bool, thorough: bool, vfs: s
         return "its log is there without it" if unclean and log.stat().st_size else None
     if not path.is_file():
         raise OSError(errno.EINVAL, "is not a file")
+    if _beside(path, _ROLLBACK).exists() and not thorough:
+        # The power went while it was made. Only who writes can take that back, and nobody was promised anything yet.
+        return None
     try:
         if unclean or thorough:
             _read_ahead(path)
@@ -195,14 +199,14 @@ def _frames_beyond(log: int, valid: int, page_size: int) -> Iterator[bytes]:
 
 def _free_name(path: Path, now: datetime) -> Path:
     name = path.with_name(f"{path.stem}.damaged-{now:%Y%m%dT%H%M%SZ}")
-    while any(_beside(name, end).exists() for end in ("", _LOG, _INDEX)):
+    while any(_beside(name, end).exists() for end in _FILES):
         name = name.with_name(f"{name.name}x")
     return name
 
 
 def _move(path: Path, to: Path) -> None:
     """Rename the file first: a log without its file is seen, a file without its log would look whole."""
-    for end in ("", _LOG, _INDEX):
+    for end in _FILES:
         if _beside(path, end).exists():
             _beside(path, end).rename(_beside(to, end))
     sync_folder(path.parent)

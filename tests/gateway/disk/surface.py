@@ -24,7 +24,8 @@ class Inode:
         number: tells it from another file of the same name.
         synced: its content on the disk for certain.
         pending: in order, bytes written at an offset, or a length it was cut to.
-        syncs_folder: its first sync syncs the folder's entries, too: SQLite asks for that with logs and journals.
+        syncs_folder: its next sync syncs the folder's entries, too: SQLite does that once for each log and rollback
+            journal that it opens and may make.
     """
 
     number: int

@@ -108,11 +108,12 @@ class Disk(apsw.VFS):
         if path.parent != self.folder or not flags[0] & _KEPT:
             return apsw.VFSFile(_SYSTEM, name, flags)
         with self._lock:
-            was_there = path.exists()
+            asked = flags[0]
             file = _File(self, path.name, name, flags)
             if path.exists() and self._is_new(path):
-                is_log = bool(flags[0] & _LOGS) and not was_there
-                self._names[path.name] = Inode(number=path.stat().st_ino, syncs_folder=is_log)
+                self._names[path.name] = Inode(number=path.stat().st_ino)
+            if path.name in self._names and asked & _LOGS and asked & apsw.SQLITE_OPEN_CREATE:
+                self._names[path.name].syncs_folder = True
             return file
 
     def _is_new(self, path: Path) -> bool:
