@@ -43,8 +43,8 @@ AFTER: Final = "after"
 WAIT: Final = "wait"
 """For how many seconds a poll may be kept without an answer; what makes it a poll."""
 SESSION_HEADER: Final = "Bellpull-Session"
-"""A word for this start of the gateway and what the agent may hear: where the next poll is answered with another one, a
-stream would have ended."""
+"""A word for this start of the gateway and what the agent may hear. Where the next poll is answered with another one,
+a stream would have ended."""
 RETRY: Final = b"retry: 1000\n\n"
 """What a stream begins with: a reader comes back after a second."""
 
