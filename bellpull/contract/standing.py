@@ -19,7 +19,9 @@ __all__ = ["AGENT_PATH", "MAX_STANDING", "Standing"]
 
 AGENT_PATH: Final = "/v1/agent"
 MAX_STANDING: Final = 256 * 1024
-"""Bytes; some thousand patterns."""
+"""Bytes."""
+_MAX_PATTERNS: Final = 1_000
+"""Each is compared with every Sync's repository."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,9 @@ class Standing:
     """Patterns on `host/path` of what it may hear, and report about."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no pattern: it would silently fit nothing."""
+        """Refuse what is no pattern, as it would silently fit nothing, and more than anybody writes."""
+        if len(self.repositories) > _MAX_PATTERNS:
+            raise ContractError("repositories", f"has more than {_MAX_PATTERNS} patterns")
         for index, pattern in enumerate(self.repositories):
             if not is_pattern(pattern):
                 raise ContractError(f"repositories[{index}]", "is no pattern on host/path")
