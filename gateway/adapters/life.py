@@ -16,12 +16,15 @@ from gateway.core.away import missed
 __all__ = ["begin", "forget", "last_number", "sign"]
 
 _SOURCE: Final = Name("gateway")
+_TIMES: Final = range(253_402_300_800_000_000)
+"""What is a time at all, to the year 9999; a flipped bit may make it none, and then nothing is known of it."""
 
 
 def sign(connection: apsw.Connection, now: datetime, *, turned_away: bool) -> Appended:
     """Write a sign of life, and the resync that is due since the last one, in the transaction of the caller."""
     found: Any = connection.execute("SELECT seen FROM life").get
-    reason = missed(None if found is None else moment(found), now, turned_away=turned_away)
+    last = moment(found) if isinstance(found, int) and found in _TIMES else None
+    reason = missed(last, now, turned_away=turned_away)
     connection.execute("UPDATE life SET seen = ?", (microseconds(now),))
     return Appended(None) if reason is None else _resync(connection, reason, now)
 

@@ -11,6 +11,9 @@ gateway, it was answered, as the next one may have others and would not know.
 
 An agent that does not read, or whose machine is gone, is let go within a minute: a write that is blocked ends the
 stream, and so does the kernel when nobody acknowledges what was sent, at the latest the tick (R17).
+
+One agent has four streams and polls at once, twice what a leader and its standby need (R19): when one more comes the
+oldest goes, so that none takes the room of others and one whose old connections are half open is let in at once.
 """
 
 import asyncio
@@ -42,6 +45,8 @@ _STALLED_S: Final = 30.0
 """How long a write may be blocked."""
 _DEAD_S: Final = 45.0
 """How long what was sent may be unacknowledged; later, as an agent that does not read acknowledges nothing either."""
+_AT_ONCE: Final = 4
+"""Streams and polls of one agent."""
 _POLL_S: Final = 30.0
 """No poll waits longer, whatever it asks for: proxies give up at 60 s, many at 30 s after it."""
 _HEADERS: Final = {
@@ -59,6 +64,7 @@ class Ending(StrEnum):
     STALLED = "the agent does not read"
     TOKEN = "the token is not known any more"  # noqa: S105 - a reason
     RIGHTS = "the agent's repositories changed"
+    CROWDED = "the agent has too many streams"
 
 
 class Streams:
@@ -69,6 +75,7 @@ class Streams:
         self._teller = Teller(parts)
         self._ending = False
         self._waits: set[asyncio.Timeout] = set()
+        self._by_agent: dict[str, list[web.Request]] = {}
         metrics = parts.metrics
         self._open = metrics.gauge("bellpull_agents_listening", "Agents that listen now, and by which way.", ("way",))
         self._ended = metrics.counter("bellpull_agents_streams_ended", "Streams that ended, and why.", ("reason",))
@@ -89,11 +96,26 @@ class Streams:
         if record is None:
             _log.warning("stream refused", reason="token", remote=remote(request))
             return unauthorized()
-        if WAIT in request.query:
-            with self._counted("poll"):
-                return await self._poll(request, record)
-        with self._counted("stream"):
-            return await self._stream(request, record)
+        with self._one_of(record, request):
+            if WAIT in request.query:
+                with self._counted("poll"):
+                    return await self._poll(request, record)
+            with self._counted("stream"):
+                return await self._stream(request, record)
+
+    @contextmanager
+    def _one_of(self, record: Enrolment, request: web.Request) -> Iterator[None]:
+        """Count a request as one of its agent's; the oldest of too many is cut off."""
+        own = self._by_agent.setdefault(record.agent, [])
+        own.append(request)
+        if len(own) > _AT_ONCE and (oldest := own.pop(0)).transport is not None:
+            oldest.transport.abort()
+        try:
+            yield
+        finally:
+            left = [each for each in self._by_agent.pop(record.agent, ()) if each is not request]
+            if left:
+                self._by_agent[record.agent] = left
 
     @contextmanager
     def _counted(self, way: str) -> Iterator[None]:
@@ -129,6 +151,8 @@ class Streams:
                 return page.frames, seq
             if not behind:
                 await self._wait(seq, min(_LOOK_S, until - clock.time()))
+                if self._over(request, record) is not None:
+                    return b"", seq
 
     async def _stream(self, request: web.Request, record: Enrolment) -> web.StreamResponse:
         response = web.StreamResponse(headers={**_HEADERS, SESSION_HEADER: self._session(record)})
@@ -179,6 +203,8 @@ class Streams:
     def _over(self, request: web.Request, record: Enrolment) -> Ending | None:
         if self._ending:
             return Ending.STOPPING
+        if not any(each is request for each in self._by_agent.get(record.agent, ())):
+            return Ending.CROWDED
         if request.transport is None or request.transport.is_closing():
             return Ending.GONE
         now = admitted(request, self._parts.enrolments())

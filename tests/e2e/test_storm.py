@@ -1,14 +1,17 @@
 """Agents that all come back at once, after the gateway was killed (R17)."""
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
 import aiohttp
 import pytest
+import yaml
 
 from agent.adapters.state import StateFolder
 from agent.adapters.stream import StreamQueue
@@ -18,6 +21,7 @@ from agent.app.listener import Listener
 from bellpull.cli.demo.repository import Push
 from bellpull.cli.demo.world import World, world
 from bellpull.contract.message import Message
+from bellpull.runtime.secret import Secret
 from tests import soak
 from tests.e2e.site import open_to_all
 from tests.suites.transport import until
@@ -26,6 +30,20 @@ pytestmark = [pytest.mark.usefixtures("git_programs"), pytest.mark.timeout(600)]
 
 _SENDERS: Final = 4
 _OUTAGE_S: Final = 3.0
+
+
+def _token(number: int) -> str:
+    return f"bpa_crowd-{number}_{number:064x}"
+
+
+def _enroll(folder: Path, count: int) -> None:
+    """Enroll a crowd beside `web-1`, with its rights."""
+    open_to_all(folder)
+    record = yaml.safe_load((folder / "agents" / "web-1.yaml").read_text())
+    for number in range(count):
+        token = {"sha256": sha256(_token(number).encode()).hexdigest()}
+        text = json.dumps(record | {"agent": f"crowd-{number}", "token": token})
+        (folder / "agents" / f"crowd-{number}.yaml").write_text(text)
 
 
 class _Crowd:
@@ -47,7 +65,7 @@ class _Crowd:
             self.heard[number].add(message.id)
 
         return Listener(
-            queue=StreamQueue(session, self._url, lambda: self._files.token.value),
+            queue=StreamQueue(session, self._url, lambda: Secret(_token(number).encode())),
             state=self._states[number],
             installation=self._installation,
             keys=lambda: self._files.keys.value,
@@ -91,7 +109,7 @@ class _Senders:
 async def test_all_are_heard_again_and_webhooks_are_answered_meanwhile(count: int, tmp_path: Path) -> None:
     """The gateway is killed and away for some seconds; every agent hears it again within as long, and what came."""
     async with AsyncExitStack() as stack:
-        made = await stack.enter_async_context(world(lambda folder, _: open_to_all(folder)))
+        made = await stack.enter_async_context(world(lambda folder, _: _enroll(folder, count)))
         await made.agent.stop()
         unlimited = aiohttp.TCPConnector(limit=0)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=unlimited))

@@ -1,5 +1,7 @@
 """Holes in which pushes may have been missed, and the resync that follows (R1)."""
 
+import sqlite3
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -92,6 +94,17 @@ async def test_pushes_that_were_turned_away_are_followed_by_a_resync(path: Path)
         for attempt in (3, 4):
             await journal.sign(T0 + seconds(attempt))
         assert await resyncs(journal) == ["pushes were turned away because they could not be written"]
+
+
+@pytest.mark.parametrize("seen", [9 * 10**18, -1, "x", 1.5])
+async def test_a_sign_that_is_no_time_is_none(path: Path, seen: object) -> None:
+    """A flipped bit is no reason to end at every start; nobody knows what was missed."""
+    async with open_journal(path, T0):
+        pass
+    with closing(sqlite3.connect(path)) as disk, disk:
+        disk.execute("UPDATE life SET seen = ?", (seen,))
+    async with open_journal(path, T0) as journal:
+        assert journal.newest() == 1
 
 
 async def test_a_journal_of_before_the_signs_tells_everybody(path: Path) -> None:

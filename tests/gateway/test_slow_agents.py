@@ -8,10 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from bellpull.contract.stream import EVENTS_PATH
+from bellpull.contract.text import Name
 from gateway.app import streams as module
 from gateway.app import telling
 from gateway.app.streams import Ending
-from tests.gateway.agents import TOKEN, Gateway, gateway
+from tests.gateway.agents import TOKEN, Gateway, gateway, record
 from tests.gateway.examples import push
 from tests.parts.vanishing import vanish
 from tests.suites.transport import until
@@ -99,10 +100,13 @@ async def test_who_is_behind_reads_sixteen_at_a_time(gateway: Gateway, monkeypat
         return await page(after, limit)
 
     monkeypatch.setattr(gateway.journal, "page", slow)
+    agents = {Name(f"web-{number}"): f"bpa_web-{number}_{number:043}" for number in range(2, 42)}
+    gateway.records |= {name: record(agent=name, token=token) for name, token in agents.items()}
     async with AsyncExitStack() as stack, asyncio.timeout(20):
         live = await stack.enter_async_context(gateway.stream(gateway.cursor(1)))
         await live.next()
-        behind = [await stack.enter_async_context(gateway.stream(gateway.cursor(0))) for _ in range(40)]
+        streams = [gateway.stream(gateway.cursor(0), token) for token in agents.values()]
+        behind = [await stack.enter_async_context(stream) for stream in streams]
         await until(lambda: now == 16, lambda: f"{now} read")
         await gateway.push(push(2))
         assert await live.message() == (2, push(2).id)

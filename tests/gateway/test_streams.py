@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+import aiohttp
 import pytest
 
 from bellpull.contract.stream import (
@@ -12,7 +13,7 @@ from bellpull.contract.stream import (
 from bellpull.contract.text import Name
 from gateway.app import streams as module
 from gateway.app.enrolment import Enrolment
-from tests.gateway.agents import TOKEN, Gateway, gateway, record, serving
+from tests.gateway.agents import TOKEN, Gateway, Stream, gateway, record, serving
 from tests.gateway.examples import WEB, canary, push, report
 
 __all__ = ["gateway"]
@@ -150,3 +151,26 @@ async def test_streams_end_with_the_listener(gateway: Gateway) -> None:
             await listener.aclose()
             assert asyncio.get_running_loop().time() - before < 1
             assert await stream.next() is None
+
+
+async def test_one_agent_takes_no_others_room(gateway: Gateway) -> None:
+    """Beyond four the oldest of its own goes, and the new one hears all the same; another agent's stays (R19)."""
+    other = Name("web-2")
+    gateway.records[other] = record(agent=other, token="bpa_web-2_" + "t" * 43)
+    async with AsyncExitStack() as stack, asyncio.timeout(20):
+        foreign = await stack.enter_async_context(gateway.stream(token="bpa_web-2_" + "t" * 43))
+        streams = [await stack.enter_async_context(gateway.stream()) for _ in range(6)]
+        for stream in (foreign, *streams[2:]):
+            await stream.next()
+            await stream.next()
+        await gateway.push(push(1))
+        for stream in (foreign, *streams[2:]):
+            assert await stream.message() == (1, push(1).id)
+        for stream in streams[:2]:
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await read_to_the_end(stream)
+
+
+async def read_to_the_end(stream: Stream) -> None:
+    while await stream.next() is not None:
+        pass

@@ -22,9 +22,9 @@ def come(callers: Callers[Caller], address: str, now: float = 0.0) -> tuple[Call
     return caller, victim
 
 
-def asking(callers: Callers[Caller], address: str) -> Caller:
-    caller, _ = come(callers, address)
-    callers.begin(caller)
+def asking(callers: Callers[Caller], address: str, now: float = 0.0) -> Caller:
+    caller, _ = come(callers, address, now)
+    callers.begin(caller, now)
     return caller
 
 
@@ -65,16 +65,15 @@ def test_whose_head_is_complete_is_closed_for_no_others_of_its_address() -> None
     assert push in callers.all
 
 
-def test_strangers_go_first_and_the_silent_before_those_that_ask() -> None:
+def test_strangers_go_first_whoever_has_been_silent_or_asking_longest() -> None:
+    """R40: who sends heads and never their bodies must not keep out those whose head is on its way."""
     callers = Callers[Caller](LIMITS)
-    vouched, asks, silent = known(callers, FAR), asking(callers, OTHER), come(callers, FAR)[0]
-    later = come(callers, OTHER)[0]
-    assert [come(callers, LOOPBACK)[1], come(callers, LOOPBACK)[1]] == [silent, later]
-    for address in ("192.0.2.1", "192.0.2.2"):
-        callers.begin(come(callers, address)[0])
-    assert come(callers, "192.0.2.3")[1] is not vouched
+    vouched = known(callers, FAR)
+    asks, silent = asking(callers, OTHER, 1.0), come(callers, FAR, 2.0)[0]
+    later = asking(callers, OTHER, 3.0)
+    victims = [come(callers, LOOPBACK, now)[1] for now in (4.0, 5.0, 6.0)]
+    assert victims == [asks, silent, later]
     assert vouched in callers.all
-    assert asks not in callers.all
 
 
 def test_where_all_are_known_the_idle_one_goes_and_nobody_at_work() -> None:
@@ -106,7 +105,7 @@ def test_how_long_each_may_be_silent(address: str, story: str, limit: float) -> 
     callers = Callers[Caller](LIMITS)
     caller, _ = come(callers, address, 100.0)
     if "asks" in story or "answered" in story:
-        callers.begin(caller)
+        callers.begin(caller, 100.0)
     if "known" in story:
         callers.vouch(caller)
     if "answered" in story:
@@ -140,7 +139,7 @@ def test_there_are_never_more_than_may_be_and_nobody_at_work_who_is_known_goes(
         elif caller is None or caller not in callers.all:
             continue
         elif step == "begin" and not caller.asking:
-            callers.begin(caller)
+            callers.begin(caller, now)
         elif step == "end" and caller.asking:
             callers.end(caller, now)
         elif step == "vouch" and caller.asking:

@@ -9,10 +9,10 @@ is agreed on), *asking* while a request is worked on. It is *known* once one of 
   one has `idle_s`, longer than the 60 s after which proxies give up a connection they kept: a proxy that sends a push
   just when we hang up loses it.
 - Asking: the handler has its own clock (a body's pace, a stream's ticks); none here, so that no stream is cut.
-- Room: when all `connections` are taken, the stranger that has been silent longest is closed, then the stranger that
-  has been asking longest, then who is known and has been idle longest; a new connection is refused only when all of
-  them are known and at work. To keep out a sender that needs 200 ms to send its head, strangers have to open all
-  connections anew five times a second.
+- Room: when all `connections` are taken, the stranger is closed that has been silent, or has been asking, longest,
+  then who is known and has been idle longest; a new connection is refused only when all of them are known and at
+  work. To keep out a sender that needs 200 ms for its push, strangers have to open all connections anew five times
+  a second: a body that never ends makes room for a newcomer like a head that never comes.
 - Room for an address (R40, R42): beyond `per_address` silent strangers, its longest silent one is closed. Only
   silence counts: as soon as a head is complete, the request is verified whatever else comes from there. Anybody can
   make a provider deliver to us from the provider's own addresses, and those deliveries are not silent for longer than
@@ -102,9 +102,9 @@ class Callers(Generic[_C]):
         self._unlist(caller)
         self._asking.pop(caller, None)
 
-    def begin(self, caller: _C) -> None:
+    def begin(self, caller: _C, now: float) -> None:
         """Note that a head is complete."""
-        caller.asking, caller.asked, caller.head_since = True, True, None
+        caller.asking, caller.asked, caller.head_since, caller.since = True, True, None, now
         if not caller.known:
             self._unlist(caller)
             self._asking[caller] = None
@@ -136,9 +136,9 @@ class Callers(Generic[_C]):
 
     def _least(self) -> _C | None:
         """Return who is missed least."""
-        for group in (self._silent, self._asking):
-            if group:
-                return next(iter(group))
+        strangers = [next(iter(group)) for group in (self._silent, self._asking) if group]
+        if strangers:
+            return min(strangers, key=lambda caller: caller.since)
         idle = [caller for caller in self.all if not caller.asking]
         return min(idle, key=lambda caller: caller.since, default=None)
 

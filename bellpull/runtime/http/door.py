@@ -63,7 +63,7 @@ class Connection(Caller, asyncio.Protocol):
 
     def begin(self) -> None:
         """Note that a request is being worked on."""
-        self._door.callers.begin(self)
+        self._door.callers.begin(self, self._clock())
 
     def end(self) -> None:
         """Note that it was answered."""
