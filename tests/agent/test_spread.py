@@ -39,9 +39,7 @@ def test_being_told_to_look_again_and_again_is_followed_now_and_then_and_never_l
         assert now <= look <= now + RESYNC_EVERY + RESYNC_SPREAD
         looks.append(look)
     apart = sorted(set(looks))
-    assert all(
-        later - earlier >= RESYNC_EVERY - RESYNC_SPREAD for earlier, later in pairwise(apart)
-    )
+    assert all(later - earlier >= RESYNC_EVERY - RESYNC_SPREAD for earlier, later in pairwise(apart))
 
 
 def test_each_sync_is_told_for_itself() -> None:
