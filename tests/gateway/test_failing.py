@@ -1,4 +1,4 @@
-"""A gateway whose disk fails, is full, cannot be written or stalls (R3, R4, R8)."""
+"""A gateway whose disk fails, is full, cannot be written or stalls (P1, R3, R4, R8)."""
 
 import asyncio
 import os
