@@ -1,10 +1,14 @@
 """The command as a whole: help, exit codes, what it costs."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -102,16 +106,25 @@ def test_a_program_whose_folder_is_in_use_says_by_whom(verb: str, folder: str, t
     assert "Traceback" not in ended.err
 
 
+def _unread(pipe: IO[bytes]) -> int:
+    """Return how many bytes of a pipe nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 def test_an_interrupt_ends_a_verb_with_130(tmp_path: Path) -> None:
-    """The configuration is a named pipe, which the verb waits for."""
+    """The configuration is a named pipe, which the verb waits for; an interrupt just before that is not seen."""
     pipe = tmp_path / "gateway.yaml"
     os.mkfifo(pipe)
     with (
         subprocess.Popen(
             [sys.executable, "-m", "bellpull", "check"], cwd=tmp_path, stderr=subprocess.PIPE
         ) as process,
-        pipe.open("wb"),
-    ):  # opens once the verb reads
+        pipe.open("wb", buffering=0) as writing,
+    ):  # opens once the verb does
+        writing.write(b" ")
+        while _unread(writing):
+            time.sleep(0.01)
+        time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
     assert process.returncode == 130
