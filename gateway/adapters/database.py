@@ -1,8 +1,8 @@
 """A SQLite file with one writing thread that commits in groups, and a few that read.
 
-All writes that wait share one transaction and one fsync. They are handed to the thread together, once in a turn of
-the loop, and their callers are resolved together, by one call into it: the two share an interpreter, and each time it
-changes hands costs more than a write. The writing thread owns the only connection that writes and checkpoints: it
+All writes that wait share one transaction and one fsync. They are handed to the thread a few at a time, and their
+callers are resolved together, by one call into the loop: the two share an interpreter, and each time it changes hands
+costs more than a write. The writing thread owns the only connection that writes and checkpoints: it
 checkpoints between groups, and empties the log when nothing waits. Readers are read-only, on threads of their own,
 and keep no cursor.
 
@@ -16,10 +16,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -31,6 +29,7 @@ from gateway.adapters.meter import Meter
 from gateway.adapters.readers import Readers
 from gateway.adapters.schema import FATAL, Schema, open_writing
 from gateway.adapters.upkeep import Kept, Upkeep
+from gateway.adapters.waiting import Waiting, Write
 from gateway.ports.disk import DiskFailed, WriteRefused
 
 __all__ = ["Database", "microseconds", "moment"]
@@ -52,13 +51,6 @@ def moment(stored: int) -> datetime:
     return _EPOCH + timedelta(microseconds=stored)
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
-    job: Callable[[apsw.Connection, Sequence[Any]], Sequence[Any]]
-    item: Any
-    answer: "asyncio.Future[Any]"
-
-
 class Database:
     """One file. Make it with `Database.open`."""
 
@@ -73,8 +65,8 @@ class Database:
         self._committed = committed
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[NoReturn] = self._loop.create_future()
-        self._turn: list[_Write] = []
-        self._queue: SimpleQueue[list[_Write] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[tuple[Write, Any]] | None] = SimpleQueue()
+        self._waiting = Waiting(path, self._queue.put, meter)
         self._thread = threading.Thread(target=self._write_groups, name=f"{path.name}-writer", daemon=True)
         self._readers = Readers(path)
         self._writing: apsw.Connection
@@ -126,32 +118,28 @@ class Database:
         Raises:
             WriteRefused: it was not committed, or not within `within_s` seconds.
         """
-        return await self.write_one_of(lambda connection, _: (job(connection),), None, within_s=within_s)
+        return await self.write_one_of(lambda connection, _: (job(connection),), lambda: None, within_s=within_s)
 
-    async def write_one_of(
-        self, job: Callable[[apsw.Connection, Sequence[_Item]], Sequence[_T]], item: _Item, *, within_s: float
-    ) -> _T:
+    def write_one_of(
+        self,
+        job: Callable[[apsw.Connection, Sequence[_Item]], Sequence[_T]],
+        make: Callable[[], _Item],
+        *,
+        within_s: float,
+    ) -> "asyncio.Future[_T]":
         """Run `job` inside the next group's transaction, once for all items that wait for it one after the other.
 
+        `make` makes the item, on the loop, when those of a turn are handed over.
+
         Returns:
-            what it returns at the place of `item`; then it is committed.
+            what will have what `job` returns at the place of the item; then it is committed.
 
         Raises:
-            WriteRefused: it was not committed, or not within `within_s` seconds.
+            WriteRefused: it was not committed, or not within about `within_s` seconds.
         """
         if self._broken is not None:
             raise WriteRefused(f"{self.path}: {self._broken}")
-        write = _Write(job, item, self._loop.create_future())
-        if not self._turn:
-            self._loop.call_soon(self._hand_over)
-        self._turn.append(write)
-        problem = f"the disk did not take it within {within_s:g} s"
-        late = self._loop.call_later(within_s, self._refuse, (write,), problem)
-        try:
-            found: _T = await write.answer
-            return found
-        finally:
-            late.cancel()
+        return self._waiting.add(job, make, within_s)
 
     async def read(self, job: Callable[[apsw.Connection], _T]) -> _T:
         """Run `job` on a read-only connection in a thread; it must leave no cursor open.
@@ -181,7 +169,7 @@ class Database:
 
     async def close(self) -> None:
         """Commit what waits, then let go of the file."""
-        self._hand_over()
+        self._waiting.hand_over()
         await asyncio.to_thread(self._close)
         if self._failed.done():
             self._failed.exception()
@@ -231,9 +219,9 @@ class Database:
                 return
             self.upkeep.do(self._writing, idle=not group)
 
-    def _take(self) -> tuple[list[_Write], bool]:
+    def _take(self) -> tuple[list[tuple[Write, Any]], bool]:
         """Wait for the next writes; an empty group means that nothing came for as long as the upkeep can wait."""
-        group: list[_Write] = []
+        group: list[tuple[Write, Any]] = []
         try:
             turn = self._queue.get(timeout=self.upkeep.patience_s())
             while turn is not None:
@@ -245,54 +233,42 @@ class Database:
             return group, False
         return group, True
 
-    def _commit(self, group: Sequence[_Write]) -> None:
+    def _commit(self, group: Sequence[tuple[Write, Any]]) -> None:
         connection = self._writing
+        writes = [write for write, _ in group]
         try:
             connection.execute("BEGIN IMMEDIATE")
-            runs = (list(run) for _, run in groupby(group, key=attrgetter("job")))
-            results = [each for run in runs for each in run[0].job(connection, [write.item for write in run])]
+            results: list[Any] = []
+            for job, run in groupby(group, key=lambda each: each[0].job):
+                results += job(connection, [item for _, item in run])
             connection.execute("COMMIT")
         except FATAL as error:
-            self._loop.call_soon_threadsafe(self._refuse, group, str(error))
+            self._loop.call_soon_threadsafe(self._waiting.refuse, writes, str(error))
             raise
         except apsw.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             self.upkeep.note(error)
-            self._loop.call_soon_threadsafe(self._refuse, group, str(error))
+            self._loop.call_soon_threadsafe(self._waiting.refuse, writes, str(error))
         else:
             self.transactions += 1
             self.upkeep.note(None)
-            self._loop.call_soon_threadsafe(self._resolve, group, results)
+            self._loop.call_soon_threadsafe(self._resolve, writes, results)
 
     # -- on the loop --
 
-    def _hand_over(self) -> None:
-        """Give the writing thread, in one piece, what came in one turn of the loop: it is woken once, for a group."""
-        if self._turn:
-            self._queue.put(self._turn)
-            self._turn = []
-
-    def _resolve(self, group: Sequence[_Write], results: Sequence[Any]) -> None:
+    def _resolve(self, writes: Sequence[Write], results: Sequence[Any]) -> None:
         if self._committed is not None:
             self._committed(results)
-        for write, result in zip(group, results, strict=True):
+        for write, result in zip(writes, results, strict=True):
             if not write.answer.done():
                 write.answer.set_result(result)
-
-    def _refuse(self, group: Sequence[_Write], problem: str) -> None:
-        for write in group:
-            if not write.answer.done():
-                if self._meter is not None:
-                    self._meter.refused()
-                write.answer.set_exception(WriteRefused(f"{self.path}: {problem}"))
 
     def _break(self, problem: str) -> None:
         self._broken = problem
         if not self._failed.done():
             self._failed.set_exception(DiskFailed(self.path, problem))
-        self._hand_over()
-        waiting: list[_Write] = []
+        self._waiting.hand_over()
         while not self._queue.empty():
-            waiting += self._queue.get_nowait() or []
-        self._refuse(waiting, problem)
+            self._queue.get_nowait()
+        self._waiting.refuse_all(problem)

@@ -11,6 +11,7 @@ import string
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -140,7 +141,7 @@ class SqliteJournal:
         self, messages: Sequence[Message], *, source: Name, delivery: str, body_digest: str, now: datetime
     ) -> Stored:
         """Write all events of one delivery in one transaction (see the port)."""
-        rows = events(messages, source=source, delivery=delivery, body_digest=body_digest, now=now)
+        rows = partial(events, messages, source=source, delivery=delivery, body_digest=body_digest, now=now)
         try:
             appended = await self.database.write_one_of(append, rows, within_s=_WITHIN_S)
         except WriteRefused as error:
