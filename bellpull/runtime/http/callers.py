@@ -24,10 +24,10 @@ Not held: memory in a connection whose request is worked on; bodies have budgets
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Generic, TypeVar
 
 from bellpull.runtime.http.forwarded import Network, trusted
+from bellpull.runtime.origin import origin, parsed
 
 __all__ = ["Caller", "Callers", "Limits", "Network"]
 
@@ -159,12 +159,5 @@ class Callers(Generic[_C]):
 
 def _key(address: str) -> str:
     """Return what an address counts as; nothing for loopback and what is no address."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(parsed, IPv6Address):
-        parsed = parsed.ipv4_mapped or parsed
-    if parsed.is_loopback:
-        return ""
-    return str(IPv6Network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed)
+    found = parsed(address)
+    return "" if found is None or found.is_loopback else origin(address)
