@@ -22,10 +22,12 @@ from bellpull.runtime.logs import logger
 from gateway.adapters.database import Database, microseconds, moment
 from gateway.adapters.meter import Meter
 from gateway.adapters.recovery import Damage, recovering
+from gateway.adapters.rejected import read_rejections, write_rejections
 from gateway.adapters.tables import STATE
 from gateway.adapters.upkeep import Kept, Rows
 from gateway.core.answer import Answer
 from gateway.core.projection import answer_of, answers_in
+from gateway.core.rejections import Changes, Rejection
 from gateway.core.room import Limits
 from gateway.ports.disk import WriteRefused
 from gateway.ports.state import Heard, LastHeard, Put, StateError
@@ -158,6 +160,17 @@ class SqliteState:
             answers += page
             if len(page) < _PAGE:
                 return tuple(answers)
+
+    async def rejections(self) -> tuple[Rejection, ...]:
+        """Return the refused deliveries that were kept."""
+        return await self._database.read(read_rejections)
+
+    async def keep_rejections(self, changes: Changes) -> None:
+        """Bring those that are kept up to date (see the port)."""
+        try:
+            await self._database.write(write_rejections(changes), within_s=_WITHIN_S)
+        except WriteRefused as error:
+            raise StateError(str(error)) from error
 
     async def watch(self) -> None:
         """Wait for the day the disk fails."""

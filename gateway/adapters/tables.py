@@ -49,5 +49,12 @@ STATE: Final = Schema(
             )""",
             "CREATE INDEX words_by_ref ON words (repository, ref, received)",
         ),
+        (
+            """CREATE TABLE rejections (
+                source TEXT NOT NULL, status INTEGER NOT NULL, address TEXT NOT NULL, reason TEXT NOT NULL,
+                asked TEXT NOT NULL, count INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+                PRIMARY KEY (source, status, address, reason)
+            )""",
+        ),
     ),
 )

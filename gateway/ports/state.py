@@ -1,6 +1,7 @@
 """What agents said: their words, and how they were heard last. Losing it costs one round of heartbeats (R9).
 
-It moves only forward in an agent's (epoch, seq); an agent's clock orders nothing (R18).
+It moves only forward in an agent's (epoch, seq); an agent's clock orders nothing (R18). Beside it are the refused
+deliveries, which nobody sends again: losing them costs a list.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Protocol
 from bellpull.contract.report import Heartbeat, Report, SyncState
 from bellpull.contract.text import Name
 from gateway.core.answer import Answer
+from gateway.core.rejections import Changes, Rejection
 
 __all__ = ["Heard", "LastHeard", "Put", "State", "StateError"]
 
@@ -85,6 +87,18 @@ class State(Protocol):
         """Return the words for `ref` of `repository` (key) that came at or after `since`, in the order they came.
 
         Words of Syncs with a range of versions are among them whatever `ref` is.
+        """
+        ...
+
+    async def rejections(self) -> tuple[Rejection, ...]:
+        """Return the refused deliveries that were kept."""
+        ...
+
+    async def keep_rejections(self, changes: Changes) -> None:
+        """Bring those that are kept up to date.
+
+        Raises:
+            StateError: it cannot be written now.
         """
         ...
 

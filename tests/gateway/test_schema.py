@@ -169,6 +169,18 @@ async def test_the_journal_of_a_newer_minor_version_is_used_as_it_is(path: Path)
         assert (rows[0], rows[-1]) == ("evt_old", push(1).id)
 
 
+@pytest.mark.parametrize("minor", range(len(STATE.steps)))
+async def test_the_state_of_every_earlier_version_is_opened_with_its_rows(tmp_path: Path, minor: int) -> None:
+    path = tmp_path / "state.db"
+    database = await Database.open(path, synchronous="NORMAL", schema=Schema(steps=STATE.steps[: minor + 1]))
+    put = "INSERT INTO agents (agent, epoch, environment, heard) VALUES (?, 1, 'production', ?)"
+    await database.write(lambda disk: disk.execute(put, (WEB, microseconds(T0))), within_s=5)
+    await database.close()
+    async with open_state(path, T0) as state:
+        assert list(await state.agents()) == [WEB]
+        assert await state.rejections() == ()
+
+
 async def test_the_state_of_a_newer_minor_version_is_used_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     newer = Schema(steps=(*STATE.steps, tuple(word.format(table="agents") for word in LATER)))
