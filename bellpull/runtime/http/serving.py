@@ -19,6 +19,8 @@ from bellpull.runtime.http.callers import Limits
 from bellpull.runtime.http.door import Connection, Context, Door, beside, listening
 from bellpull.runtime.http.forwarded import client_address
 from bellpull.runtime.logs import logger
+from bellpull.runtime.origin import origin
+from bellpull.runtime.sparing import SparingLog
 
 __all__ = ["remote", "serve", "vouch"]
 
@@ -83,14 +85,15 @@ async def serve(
     app.middlewares.append(requests.count)
     await runner.setup()
     server = cast("web.Server", runner.server)  # None only before it is set up
-    _refuse_unreadable_targets(server, name)
+    refused = SparingLog(_log)
+    _refuse_unreadable_targets(server, name, refused)
     door = Door(name, server, limits, tls)
     requests.connected = door.connected
     try:
         async with beside() as tasks:
             sockets = await listening(address, name)
             host, port = sockets[0].getsockname()[:2]
-            watching = tasks.create_task(door.watch())
+            watching = [tasks.create_task(door.watch()), tasks.create_task(refused.run())]
             accepting = [tasks.create_task(door.accept(each, tasks)) for each in sockets]
             try:
                 yield Address(host=host, port=port)
@@ -100,7 +103,8 @@ async def serve(
                     each.close()
                 await runner.shutdown()
                 await requests.wait_for_none(drain_s)
-                watching.cancel()
+                for task in watching:
+                    task.cancel()
     finally:
         await runner.cleanup()
 
@@ -149,7 +153,7 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
 
 
-def _refuse_unreadable_targets(server: web.Server, name: str) -> None:
+def _refuse_unreadable_targets(server: web.Server, name: str, refused: SparingLog) -> None:
     """Answer 400 and close where a request's target names a host that is none (`http://xn--/`).
 
     aiohttp finds out only where it makes the request of what it parsed. Let out there, the error ends the
@@ -161,9 +165,11 @@ def _refuse_unreadable_targets(server: web.Server, name: str) -> None:
         try:
             return make(message, payload, protocol, writer, task)
         except ValueError:
-            _log.warning("request refused: its target is no URL", listener=name)
+            address = ""
             if protocol.transport is not None:
+                address, *_ = protocol.transport.get_extra_info("peername") or ("",)
                 protocol.transport.write(_BAD_REQUEST)
+            refused.note("request refused: its target is no URL", origin(address), listener=name, remote=address)
             protocol.force_close()
             raise asyncio.CancelledError from None  # ends the connection's task, as if it had been closed before
 
