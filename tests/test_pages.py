@@ -28,12 +28,13 @@ async def test_the_tutorial(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("free_ports")
 async def test_a_webhook_of_github(tmp_path: Path) -> None:
-    """The ping by hand is answered as the page says, and a second secret takes over from the first."""
+    """A ping by hand is answered and a red one listed as the page says; a second secret takes over from the first."""
     page = (DOCS / "how-to" / "github-webhook.md").read_text()
     async with Console.open(tmp_path, {}) as console:
         await console.type("bellpull init .")
         await console.type("bellpull gateway 2> gateway.log & sleep 3")
         await console.follow(section(page, "3. Try it without GitHub"))
+        await console.follow(section(page, "When a delivery is red: what the gateway says"))
         await console.type("kill %1; wait")
         await console.follow(section(page, "Replace the secret"))
         await console.type("bellpull gateway 2> gateway.log & sleep 3")

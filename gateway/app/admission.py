@@ -5,14 +5,17 @@ and say is its record's to tell; this only says which record that is.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import hdrs, web
 
 from bellpull.contract.seal import Signer
 from bellpull.contract.text import Name
-from bellpull.runtime.http import vouch
+from bellpull.runtime.http import remote, vouch
+from bellpull.runtime.logs import logger
 from bellpull.runtime.metrics import Metrics
+from bellpull.runtime.origin import origin
+from bellpull.runtime.sparing import SparingLog
 from gateway.app.enrolment import Enrolment, Enrolments
 from gateway.ports.journal import Journal
 from gateway.ports.state import State
@@ -31,6 +34,7 @@ class AgentsParts:
         enrolments: the records as of now.
         signer: the installation's sealing key as of now.
         metrics: where it is counted who listens.
+        refused: where it is logged who is not let in, and what of agents is not taken.
     """
 
     installation: Name
@@ -39,6 +43,7 @@ class AgentsParts:
     enrolments: Callable[[], Enrolments]
     signer: Callable[[], Signer]
     metrics: Metrics
+    refused: SparingLog = field(default_factory=lambda: SparingLog(logger("gateway.agents")))
 
 
 def admitted(request: web.Request, enrolments: Enrolments) -> Enrolment | None:
@@ -52,8 +57,10 @@ def admitted(request: web.Request, enrolments: Enrolments) -> Enrolment | None:
     return record
 
 
-def unauthorized() -> web.Response:
-    """Return the answer to whoever is not let in; it is the same for every reason."""
+def unauthorized(request: web.Request, parts: AgentsParts, what: str) -> web.Response:
+    """Return the answer to whoever is not let in, the same for every reason, and log sparingly `what` was refused."""
+    address = remote(request)
+    parts.refused.note(what, origin(address), reason="token", remote=address)
     challenge = {hdrs.WWW_AUTHENTICATE: "Bearer"}
     return web.json_response({"error": "the token is missing or not known"}, status=401, headers=challenge)
 

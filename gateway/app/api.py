@@ -1,12 +1,13 @@
-"""The API: what became of a commit.
+"""The API: what became of a commit, and what was refused. Reading changes nothing.
 
 `GET /api/v1/commits/{sha}[?repository=HOST/PATH]` lists where the commit was announced as a ref's tip, newest
-first, and for each the word of every Sync that is expected to answer. Reading changes nothing.
+first, and for each the word of every Sync that is expected to answer. `GET /api/v1/rejections` lists the refused
+deliveries, newest first.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
@@ -16,19 +17,35 @@ from bellpull.contract.repository import Repository
 from bellpull.contract.text import CommitId, Name, text
 from bellpull.runtime.clock import utc_now
 from gateway.app.enrolment import Enrolments
+from gateway.app.refusals import Refusals
 from gateway.core.answer import Announcement
 from gateway.core.audience import may_hear
 from gateway.core.projection import AgentView, standings
+from gateway.core.rejections import Rejection
 from gateway.ports.journal import Journal
 from gateway.ports.state import LastHeard, State
 
 __all__ = ["api_routes"]
 
+_SHOWN: Final = 200
+"""Rejections in one answer."""
 
-def api_routes(journal: Journal, state: State, enrolments: Callable[[], Enrolments]) -> list[web.RouteDef]:
+
+def api_routes(
+    journal: Journal, state: State, enrolments: Callable[[], Enrolments], refusals: Refusals
+) -> list[web.RouteDef]:
     """Return the routes, for the console's application."""
+
+    async def rejections(_: web.Request) -> web.Response:
+        """Answer with the deliveries that were refused last."""
+        rows, more = refusals.newest(_SHOWN)
+        return _json({"rejections": [_rejection(row) for row in rows], "older": more}, 200)
+
     api = _Api(journal, state, enrolments)
-    return [web.get("/api/v1/commits/{sha}", api.commit)]
+    return [
+        web.get("/api/v1/commits/{sha}", api.commit),
+        web.get("/api/v1/rejections", rejections),
+    ]
 
 
 class _Api:
@@ -71,6 +88,18 @@ class _Api:
             "accepted": announcement.accepted,
             "syncs": syncs,
         }
+
+
+def _rejection(row: Rejection) -> dict[str, Any]:
+    return {
+        "source": row.source or row.asked,
+        "address": row.address,
+        "reason": row.reason,
+        "status": row.status,
+        "count": row.count,
+        "first": row.first,
+        "last": row.last,
+    }
 
 
 def _views(enrolments: Enrolments, agents: Mapping[Name, LastHeard], repository: str) -> list[AgentView]:

@@ -2,14 +2,15 @@
 
 A request passes, in this order: its source, what stands before the body, the size while reading, the signature,
 the content, the journal. Each has its own refusal, and only the last but one looks at content. What is logged is a
-line for each delivery: no body, and of the headers only the delivery's id and the event's name. Nothing is refused
-because of its address: anybody can make a provider send us bad signatures from the provider's own (R40).
+line for each delivery, and for each kind of refused ones a line a minute: no body, and of the headers only the
+delivery's id and the event's name. Nothing is refused because of its address: anybody can make a provider send us bad
+signatures from the provider's own (R40); refusals are listed, and where they are too many they say 429 instead.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from time import monotonic
 from typing import Final, assert_never
 
@@ -21,16 +22,21 @@ from bellpull.runtime.http import remote, vouch
 from bellpull.runtime.logs import logger
 from bellpull.runtime.metrics import Metrics
 from gateway.app.intake import SMALL, Intake
+from gateway.app.refusals import Refusals
 from gateway.core.providers import PROVIDERS
 from gateway.core.receive import Accepted, Ignored, Outcome, Rejected, Source, receive, refuse_head
+from gateway.core.rejections import Refusal, presentable
 from gateway.core.request import Headers, Request
 from gateway.ports.journal import Journal, JournalError
 
 __all__ = ["Hooks"]
 
-_RETRY_AFTER: Final = "5"
+_RETRY_AFTER_S: Final = 5
+_NO_SOURCE: Final = "no source has that name"
+_NO_PATH: Final = "nothing is at that path"
 Large = Callable[[Request, Source], Awaitable[Outcome]]
 """Receives bodies beyond `SMALL`, without holding up the others (R41)."""
+_Log = Callable[..., object]
 
 _log = logger("gateway.hooks")
 
@@ -44,6 +50,7 @@ class Hooks:
         metrics: gets the counters.
         intake: reads the bodies.
         large: receives large ones; in a thread where it is not said.
+        refusals: is told of what is refused.
     """
 
     def __init__(
@@ -53,11 +60,14 @@ class Hooks:
         metrics: Metrics,
         intake: Intake | None = None,
         large: Large | None = None,
+        *,
+        refusals: Refusals | None = None,
     ) -> None:
         self._sources = sources
         self._journal = journal
         self._intake = intake or Intake()
         self._large = large or _in_thread
+        self._refusals = refusals or Refusals()
         deliveries = metrics.counter(
             "bellpull_deliveries",
             "Requests to the hooks listener; the source is empty where none has that name.",
@@ -76,15 +86,22 @@ class Hooks:
     async def _take(self, request: web.Request) -> web.Response:
         source = self._sources().get(request.match_info["source"])
         if source is None:
-            return await self._not_found(request)
+            return self._unknown(request, request.match_info["source"])
         received, begun = utc_now(), monotonic()
         headers = Headers(request.raw_headers)
         outcome, size = await self._outcome(request, headers, source, received)
-        if not isinstance(outcome, Rejected):
+        address = remote(request)
+        fields: dict[str, object] = {"bytes": size, "remote": address}
+        if isinstance(outcome, Rejected):
+            refusal = Refusal(source=source.name, status=outcome.status, address=address, reason=outcome.reason)
+            response = self._refuse(refusal, outcome.told, received)
+            log: _Log = partial(self._refusals.say, refusal)
+        else:
             vouch(request)
-        response, fields = await self._answer(outcome, source)
-        fields |= {"bytes": size, "remote": remote(request)}
-        self._note(source, headers, outcome, status=response.status, fields=fields, seconds=monotonic() - begun)
+            response, more = await self._answer(outcome, source)
+            fields |= more
+            log = _log.info if response.status < 400 else _log.warning
+        self._note(log, source, headers, outcome, status=response.status, fields=fields, seconds=monotonic() - begun)
         if not request.content.is_eof():
             response.force_close()
         return response
@@ -98,22 +115,25 @@ class Hooks:
         with self._intake.body() as incoming:
             body = await incoming.read(request)
             if isinstance(body, Rejected):
-                return body, 0
+                return body, incoming.size
             delivery = Request(headers=headers, body=body, received=received)
             if len(body) <= SMALL:
                 return receive(delivery, source, utc_now()), len(body)
             return await self._large(delivery, source), len(body)
 
-    async def _answer(self, outcome: Outcome, source: Source) -> tuple[web.Response, dict[str, object]]:
+    async def _answer(self, outcome: Accepted | Ignored, source: Source) -> tuple[web.Response, dict[str, object]]:
         match outcome:
             case Accepted():
                 return await self._store(outcome, source)
             case Ignored(reason=reason):
                 return _json(200, {"ignored": reason}), {"reason": reason}
-            case Rejected(status=status, reason=reason, told=told):
-                return _json(status, {"error": told}), {"reason": reason}
             case _:
                 assert_never(outcome)
+
+    def _refuse(self, refusal: Refusal, told: str, now: datetime) -> web.Response:
+        """List a refusal and return its answer."""
+        answer = self._refusals.note(refusal, told, now)
+        return _json(answer.status, {"error": answer.told}, retry_after_s=answer.retry_after_s)
 
     async def _store(self, accepted: Accepted, source: Source) -> tuple[web.Response, dict[str, object]]:
         try:
@@ -131,6 +151,7 @@ class Hooks:
 
     def _note(
         self,
+        log: _Log,
         source: Source,
         headers: Headers,
         outcome: Outcome,
@@ -143,7 +164,6 @@ class Hooks:
         self._deliveries(source.name, word, status).inc()
         self._seconds.observe(seconds)
         provider = PROVIDERS[source.provider]
-        log = _log.info if status < 400 else _log.warning
         log(
             "delivery",
             source=source.name,
@@ -155,9 +175,20 @@ class Hooks:
             **fields,
         )
 
-    async def _not_found(self, _: web.Request) -> web.Response:
-        self._deliveries("", "rejected", 404).inc()
-        response = _json(404, {"error": "there is nothing here"})
+    def _unknown(self, request: web.Request, name: str) -> web.Response:
+        """Answer who asks for a source that is not there: a typing error, or a stranger."""
+        refusal = Refusal(source="", asked=name, status=404, address=remote(request), reason=_NO_SOURCE)
+        response = self._turn_away(refusal)
+        self._refusals.say(refusal, "delivery", asked=presentable(name), outcome="rejected", status=response.status)
+        return response
+
+    async def _not_found(self, request: web.Request) -> web.Response:
+        """Answer who asks for anything else; it is listed, and not logged: the Internet is full of them."""
+        return self._turn_away(Refusal(source="", status=404, address=remote(request), reason=_NO_PATH))
+
+    def _turn_away(self, refusal: Refusal) -> web.Response:
+        response = self._refuse(refusal, "there is nothing here", utc_now())
+        self._deliveries("", "rejected", response.status).inc()
         response.force_close()
         return response
 
@@ -166,10 +197,12 @@ async def _in_thread(delivery: Request, source: Source) -> Outcome:
     return await asyncio.to_thread(receive, delivery, source, utc_now())
 
 
-def _json(status: int, body: Mapping[str, object]) -> web.Response:
+def _json(status: int, body: Mapping[str, object], *, retry_after_s: int | None = None) -> web.Response:
     response = web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
     if status == 405:
         response.headers[hdrs.ALLOW] = hdrs.METH_POST
     if status == 503:
-        response.headers[hdrs.RETRY_AFTER] = _RETRY_AFTER
+        retry_after_s = _RETRY_AFTER_S
+    if retry_after_s is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(retry_after_s)
     return response

@@ -61,6 +61,11 @@ class Body:
         """Give back what was held."""
         self._give_back()
 
+    @property
+    def size(self) -> int:
+        """How many bytes of it came."""
+        return self._size
+
     async def read(self, request: web.Request) -> bytes | Rejected:
         """Return the body, or why it was not read to its end. What came with the head already needs no clock."""
         if request.content_length is not None and request.content_length > self._intake.bounds.size:
@@ -81,9 +86,9 @@ class Body:
                         return refused
                     limit.reschedule(begun + bounds.allowed_s(self._size))
         except TimeoutError:
-            return _rejected(408, f"the body came too slowly ({self._size} bytes in {clock.time() - begun:.0f} s)")
+            return _rejected(408, "the body came too slowly")
         except ConnectionError:
-            return _rejected(400, f"the sender hung up after {self._size} bytes")
+            return _rejected(400, "the sender hung up before the body was whole")
         except (ClientPayloadError, HttpProcessingError):
             return _rejected(400, "the body is not framed as HTTP wants it")
         return None

@@ -32,6 +32,7 @@ from gateway.app.enrolment import Enrolments, load_enrolments
 from gateway.app.hooks import Hooks
 from gateway.app.intake import Intake
 from gateway.app.readiness import Readiness
+from gateway.app.refusals import Refusals
 from gateway.app.storage import open_storage, sign_on
 from gateway.core.providers import PROVIDERS
 from gateway.core.receive import Source
@@ -192,10 +193,11 @@ async def _serve(
             metrics=metrics,
         )
         edge = watched.edge
-        routes = api_routes(journal, state, watched.enrolments)
+        refusals = await stack.enter_async_context(Refusals.open(state))
+        routes = api_routes(journal, state, watched.enrolments, refusals)
         intake = Intake()
         apart = await stack.enter_async_context(Apart())
-        hooks = Hooks(watched.sources, journal, metrics, intake, apart.receive)
+        hooks = Hooks(watched.sources, journal, metrics, intake, apart.receive, refusals=refusals)
         readiness = Readiness(journal=journal, data=data, stopping=stop.is_set, standing=standing)
         console = console_app(readiness, metrics, routes)
         bound = {
@@ -207,6 +209,7 @@ async def _serve(
         }
         _log.info("listening", pid=os.getpid(), **{name: str(address) for name, address in bound.items()})
         forever = [journal.watch(), state.watch(), sign_on(journal), watched.watcher.run()]
+        forever += [refusals.run(state), refusals.log.run(), parts.refused.run()]
         await _until_stopped(forever, stop, config.grace())
     _log.info("stopped")
 

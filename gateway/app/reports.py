@@ -16,7 +16,6 @@ from bellpull.contract.report import Heartbeat, Report
 from bellpull.contract.seal import Sealed, SealError, SealType, unseal
 from bellpull.contract.stream import SEAL_HEADER, Receipt
 from bellpull.runtime.clock import utc_now
-from bellpull.runtime.http import remote
 from bellpull.runtime.logs import logger
 from gateway.app.admission import AgentsParts, admitted, refusal, unauthorized
 from gateway.app.enrolment import Enrolment
@@ -52,12 +51,12 @@ class Reports:
         """Answer one message."""
         record = admitted(request, self._parts.enrolments())
         if record is None:
-            _log.warning("report refused", reason="token", remote=remote(request))
-            return unauthorized()
+            return unauthorized(request, self._parts, "report refused")
         try:
             receipt = await self._keep(request, record)
         except _Refused as error:
-            _log.warning("report refused", agent=record.agent, status=error.status, reason=error.reason)
+            said = {"agent": record.agent, "status": error.status, "reason": error.reason}
+            self._parts.refused.note("report refused", record.agent, error.status, **said)
             return refusal(error.status, error.reason)
         return web.Response(body=receipt.encode(), status=202, content_type="application/json")
 

@@ -3,13 +3,9 @@
 from aiohttp import hdrs, web
 
 from bellpull.contract.standing import Standing
-from bellpull.runtime.http import remote
-from bellpull.runtime.logs import logger
 from gateway.app.admission import AgentsParts, admitted, unauthorized
 
 __all__ = ["Standings"]
-
-_log = logger(__name__)
 
 
 class Standings:
@@ -22,8 +18,7 @@ class Standings:
         """Answer one agent."""
         record = admitted(request, self._parts.enrolments())
         if record is None:
-            _log.warning("standing refused", reason="token", remote=remote(request))
-            return unauthorized()
+            return unauthorized(request, self._parts, "standing refused")
         standing = Standing(
             agent=record.agent,
             installation=self._parts.installation,

@@ -29,7 +29,6 @@ from aiohttp import hdrs, web
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.errors import ContractError
 from bellpull.contract.stream import AFTER, RETRY, SESSION_HEADER, WAIT
-from bellpull.runtime.http import remote
 from bellpull.runtime.logs import logger
 from gateway.app.admission import AgentsParts, admitted, refusal, unauthorized
 from gateway.app.enrolment import Enrolment
@@ -94,8 +93,7 @@ class Streams:
         """Answer one agent: a stream for as long as it stays and may, or a poll where it asks for one."""
         record = admitted(request, self._parts.enrolments())
         if record is None:
-            _log.warning("stream refused", reason="token", remote=remote(request))
-            return unauthorized()
+            return unauthorized(request, self._parts, "stream refused")
         with self._one_of(record, request):
             if WAIT in request.query:
                 with self._counted("poll"):

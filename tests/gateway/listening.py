@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from bellpull.runtime.metrics import Metrics
 from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.app.hooks import Hooks
 from gateway.app.intake import Intake
+from gateway.app.refusals import Refusals
 from tests.gateway.github import NOW, SOURCE, headers, payload
 
 BODY = orjson.dumps(payload())
@@ -27,6 +28,7 @@ class Listener:
     session: aiohttp.ClientSession
     journal: SqliteJournal
     metrics: Metrics
+    refusals: Refusals = field(default_factory=Refusals)
 
     async def post(self, body: bytes = BODY, changes: Mapping[str, str] = NOTHING) -> tuple[int, bytes]:
         fields = {key.decode(): value.decode() for key, value in headers(body)} | dict(changes)
@@ -38,6 +40,8 @@ class Listener:
 async def listener(folder: Path, intake: Intake | None = None) -> AsyncIterator[Listener]:
     metrics = Metrics()
     async with open_journal(folder / "journal.db", NOW) as journal, aiohttp.ClientSession() as session:
-        hooks = Hooks(lambda: {"github": SOURCE}, journal, metrics, intake)
+        hooks = Hooks(lambda: {"github": SOURCE}, journal, metrics, intake, refusals=(refusals := Refusals()))
         async with serve(hooks.app(), Address(host="127.0.0.1", port=0), name="hooks") as address:
-            yield Listener(url=f"http://{address}", session=session, journal=journal, metrics=metrics)
+            yield Listener(
+                url=f"http://{address}", session=session, journal=journal, metrics=metrics, refusals=refusals
+            )

@@ -17,8 +17,10 @@ from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.adapters.state import SqliteState, open_state
 from gateway.app.api import api_routes
 from gateway.app.enrolment import Enrolment, Enrolments
+from gateway.app.refusals import Refusals
+from gateway.core.rejections import Refusal
 from tests.gateway.agents import record
-from tests.gateway.examples import GITHUB, WEB, commit, heartbeat, push, report, seconds, sync_state
+from tests.gateway.examples import GITHUB, T0, WEB, commit, heartbeat, push, report, seconds, sync_state
 
 
 class Api:
@@ -28,6 +30,7 @@ class Api:
         self.journal = journal
         self.state = state
         self.records: dict[Name, Enrolment] = {WEB: record("github.com/acme/*")}
+        self.refusals = Refusals()
         self.url = ""
 
     async def push(self, number: int, **options: Any) -> MessageId:
@@ -64,7 +67,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     ):
         made = Api(journal, state)
         app = web.Application()
-        app.router.add_routes(api_routes(journal, state, lambda: Enrolments(made.records)))
+        app.router.add_routes(api_routes(journal, state, lambda: Enrolments(made.records), made.refusals))
         async with serve(app, Address(host="127.0.0.1", port=0), name="console") as address:
             made.url = f"http://127.0.0.1:{address.port}"
             yield made
@@ -149,3 +152,44 @@ async def test_what_cannot_be_answered_says_why(api: Api, path: str, status: int
     found, body = await api.get(path)
     assert found == status
     assert reason in body["error"]
+
+
+async def test_rejections_are_listed_newest_first_with_what_is_needed_to_mend_them(api: Api) -> None:
+    """P11. A source that is not there is shown by the name that was asked for."""
+    status, body = await api.get("rejections")
+    assert (status, body) == (200, {"rejections": [], "older": 0})
+    bad = Refusal(source="github", status=401, address="140.82.115.7", reason="no signature")
+    for number in range(2):
+        api.refusals.note(bad, "no", T0 + seconds(number))
+    unknown = Refusal(source="", asked="githb", status=404, address="2001:db8::1", reason="no source has that name")
+    api.refusals.note(unknown, "no", T0 + seconds(2))
+    _, body = await api.get("rejections")
+    assert body["rejections"] == [
+        {
+            "source": "githb",
+            "address": "2001:db8::/64",
+            "reason": "no source has that name",
+            "status": 404,
+            "count": 1,
+            "first": "2026-03-01T12:00:02Z",
+            "last": "2026-03-01T12:00:02Z",
+        },
+        {
+            "source": "github",
+            "address": "140.82.115.7",
+            "reason": "no signature",
+            "status": 401,
+            "count": 2,
+            "first": "2026-03-01T12:00:00Z",
+            "last": "2026-03-01T12:00:01Z",
+        },
+    ]
+
+
+async def test_no_more_than_two_hundred_rejections_are_shown(api: Api) -> None:
+    for number in range(250):
+        refusal = Refusal(source="github", status=401, address=f"192.0.2.{number}", reason="no signature")
+        api.refusals.note(refusal, "no", T0 + seconds(number))
+    _, body = await api.get("rejections")
+    assert (len(body["rejections"]), body["older"]) == (200, 50)
+    assert body["rejections"][0]["address"] == "192.0.2.249"

@@ -64,7 +64,7 @@ async def test_a_sender_that_stalls_is_cut_off(tmp_path: Path, capfd: pytest.Cap
         writer.write(_HEAD + b"Content-Length: 100\r\n\r\nhalf")
         assert await status(reader) == 408
         assert intake.held[False] == 0
-    assert "the body came too slowly (4 bytes" in capfd.readouterr().err
+    assert '"bytes":4,"remote":"127.0.0.1","reason":"the body came too slowly"' in capfd.readouterr().err
 
 
 async def test_a_sender_that_keeps_the_rate_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ async def test_a_sender_that_hangs_up_is_noted_and_nothing_more(
         await until(intake, False, 0)
         assert (await hooks.post())[0] == 202
     logged = capfd.readouterr().err
-    assert "the sender hung up after 4 bytes" in logged
+    assert '"bytes":4,"remote":"127.0.0.1","reason":"the sender hung up before the body was whole"' in logged
     assert "Traceback" not in logged
 
 
