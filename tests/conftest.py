@@ -4,11 +4,13 @@ import pytest
 
 from tests import parts, soak
 from tests.github_com import free_ports
+from tests.parts.caddy import caddy_program
 from tests.parts.git import git_programs, git_server, repository
 from tests.parts.nginx import nginx_program
 from tests.parts.sshd import sshd, sshd_keys, sshd_program
 
 __all__ = [
+    "caddy_program",
     "free_ports",
     "git_programs",
     "git_server",

@@ -1,0 +1,1 @@
+"""What is shipped to run bellpull with, tried as it is."""

@@ -1,0 +1,205 @@
+"""The shipped nginx and Caddy in front of a gateway, all of them real: what passes, and as whose (R42)."""
+
+import http.client
+import re
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import orjson
+import pytest
+import pytest_asyncio
+
+from gateway.app.intake import MAX_BODY
+from tests.deploy import shipped
+from tests.deploy.shipped import AGENTS, HOOKS
+from tests.gateway.github import headers, payload
+from tests.gateway.process import TOKEN, Folder
+from tests.parts.caddy import Caddy
+from tests.parts.front import Front
+from tests.parts.nginx import Nginx
+
+CLIENT: Final = "127.0.0.2"
+"""Loopback too, but not the proxy's address, which alone is trusted."""
+SOON_S: Final = 3.0
+MIB: Final = 1024 * 1024
+NOTHING: Final[Mapping[str, str]] = {}
+BEARER: Final = {"Authorization": f"Bearer {TOKEN}"}
+
+pytestmark = pytest.mark.parametrize("kind", ["nginx", "caddy"])
+
+
+class Line(http.client.HTTPSConnection):
+    """A connection of the client's address to a proxy, by the name it has in the example."""
+
+    def __init__(self, host: str, at: Front, context: ssl.SSLContext) -> None:
+        super().__init__(host, timeout=20, context=context)
+        self._at = at
+        self._trusts = context
+
+    def connect(self) -> None:
+        plain = socket.create_connection(("127.0.0.1", self._at.port), timeout=20, source_address=(CLIENT, 0))
+        self.sock = self._trusts.wrap_socket(plain, server_hostname=self.host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fronted:
+    """A gateway, and the proxies in front of it."""
+
+    folder: Folder
+    fronts: Mapping[str, Front]
+    context: ssl.SSLContext
+
+    def ask(
+        self, kind: str, line: str, body: bytes | Iterable[bytes] | None = None, fields: Mapping[str, str] = NOTHING
+    ) -> tuple[int, bytes]:
+        """Ask what a line says: `METHOD https://HOST/PATH`."""
+        method, _, url = line.partition(" https://")
+        host, slash, path = url.partition("/")
+        with closing(Line(host, self.fronts[kind], self.context)) as connection:
+            with suppress(ssl.SSLError, ConnectionError):  # it does not want to hear all of it
+                chunked = not isinstance(body, bytes | None)
+                connection.request(method, slash + path, body, dict(fields), encode_chunked=chunked)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    def push(self, kind: str, delivery: str, fields: Mapping[str, str] = NOTHING, body: bytes = b"") -> int:
+        """Deliver a signed push; each names another commit."""
+        body = body or orjson.dumps(payload(after=f"{abs(hash(delivery)):040x}"[-40:]))
+        return self.ask(kind, f"POST https://{HOOKS}/hooks/github", body, signed(body, delivery) | dict(fields))[0]
+
+    def stream(self, kind: str) -> "Stream":
+        line = Line(AGENTS, self.fronts[kind], self.context)
+        line.request("GET", "/v1/events", headers=BEARER)
+        return Stream(line)
+
+    def logged(self, delivery: str) -> str:
+        """Return the address that the gateway logged for a delivery."""
+        (line,) = [each for each in self.folder.lines() if each.get("delivery") == delivery]
+        return str(line["remote"])
+
+
+class Stream:
+    """What an agent hears."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._answer = line.getresponse()
+        assert self._answer.status == 200
+
+    def hears(self, text: str) -> float:
+        """Read until `text` comes; return how long that took, in seconds."""
+        begun = time.monotonic()
+        while text not in self._answer.readline().decode():
+            assert not self._answer.isclosed(), "the stream ended"
+        return time.monotonic() - begun
+
+    def close(self) -> None:
+        self._line.close()
+
+
+def signed(body: bytes, delivery: str) -> dict[str, str]:
+    fields = {key.decode(): field.decode() for key, field in headers(body)}
+    return fields | {"X-GitHub-Delivery": delivery}
+
+
+def configured(path: Path) -> Folder:
+    """Return a gateway's folder, whose configuration is as the examples ask for it."""
+    folder = Folder(path)
+    config = (path / "gateway.yaml").read_text()
+    folder.write("gateway.yaml", config.replace("listen: {", "listen: {trusted_proxies: [127.0.0.1], "))
+    folder.enroll()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def programs(nginx_program: Path, caddy_program: Path) -> Mapping[str, Path]:
+    return {"nginx": nginx_program, "caddy": caddy_program}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fronted(tmp_path_factory: pytest.TempPathFactory, programs: Mapping[str, Path]) -> AsyncIterator[Fronted]:
+    path = tmp_path_factory.mktemp("fronted")
+    folder, context = configured(path), ssl.create_default_context()
+    async with AsyncExitStack() as stack:
+        running = stack.enter_context(folder.running())
+        hooks, agents = (int(url.rpartition(":")[2]) for url in (running.hooks, running.agents))
+        gateway = shipped.Gateway(hooks=hooks, agents=agents)
+        config = shipped.nginx(gateway, path / "tls", context)
+        nginx = await stack.enter_async_context(Nginx(programs["nginx"], path / "nginx", config))
+        caddy = await stack.enter_async_context(Caddy(programs["caddy"], path / "caddy", shipped.caddy(gateway)))
+        context.load_verify_locations(caddy.authority)
+        yield Fronted(folder=folder, fronts={"nginx": nginx, "caddy": caddy}, context=context)
+
+
+def test_a_signed_push_comes_through_and_whoever_claims_to_be_another_is_logged_as_who_he_is(
+    fronted: Fronted, kind: str
+) -> None:
+    """What a stranger says of addresses changes nothing, in whatever field."""
+    forged = {"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.7", "X-Real-IP": "203.0.113.7"}
+    assert fronted.push(kind, f"{kind}-honest") == 202
+    assert fronted.push(kind, f"{kind}-forged", forged) == 202
+    assert fronted.logged(f"{kind}-honest") == CLIENT
+    assert fronted.logged(f"{kind}-forged") == CLIENT
+
+
+def test_a_body_of_25_mib_passes_and_a_larger_one_does_not(fronted: Fronted, kind: str) -> None:
+    """The largest that GitHub sends; also where its size is not said before."""
+    body = orjson.dumps(payload(padding=""))
+    largest = body.replace(b'"padding":""', b'"padding":"' + b"x" * (MAX_BODY - len(body)) + b'"')
+    assert len(largest) == MAX_BODY
+    assert fronted.push(kind, f"{kind}-large", body=largest) == 202
+    larger = bytes(26 * MIB)
+    assert fronted.push(kind, f"{kind}-larger", body=larger) == 413
+    pieces = (bytes(MIB) for _ in range(26))
+    assert fronted.ask(kind, f"POST https://{HOOKS}/hooks/github", pieces, signed(larger, "chunked"))[0] == 413
+
+
+def test_an_event_is_streamed_as_soon_as_it_is_there(fronted: Fronted, kind: str) -> None:
+    with closing(fronted.stream(kind)) as stream:
+        stream.hears("event: tick")
+        for number in range(3):
+            assert fronted.push(kind, f"{kind}-streamed-{number}") == 202
+            assert stream.hears(f"{kind}-streamed-{number}") < SOON_S
+
+
+def test_a_poll_is_answered_as_soon_as_there_is_an_event(fronted: Fronted, kind: str) -> None:
+    status, answer = fronted.ask(kind, f"GET https://{AGENTS}/v1/events?wait=0", fields=BEARER)
+    assert status == 200
+    cursor = re.findall(r"^id: ?(.+)$", answer.decode(), re.MULTILINE)[-1]
+    with closing(Line(AGENTS, fronted.fronts[kind], fronted.context)) as line:
+        line.request("GET", f"/v1/events?wait=15&after={cursor}", headers=BEARER)
+        assert fronted.push(kind, f"{kind}-polled") == 202
+        begun = time.monotonic()
+        assert f"{kind}-polled" in line.getresponse().read().decode()
+        assert time.monotonic() - begun < SOON_S
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (f"GET https://{HOOKS}/", 404),
+        (f"GET https://{HOOKS}/hooks/github", 405),
+        (f"GET https://{HOOKS}/metrics", 404),
+        (f"GET https://{HOOKS}/healthz", 404),
+        (f"GET https://{HOOKS}/api/v1/commits/{'a' * 40}", 404),
+        (f"POST https://{HOOKS}/hooks/../metrics", 404),
+        (f"POST https://{HOOKS}/hooks/%2e%2e/metrics", 404),
+        (f"POST https://{HOOKS}//metrics", 404),
+        (f"GET https://{HOOKS}/v1/events", 404),
+        (f"POST https://{HOOKS}/v1/reports", 404),
+        (f"GET https://{AGENTS}/", 404),
+        (f"GET https://{AGENTS}/metrics", 404),
+        (f"GET https://{AGENTS}/api/v1/commits/{'a' * 40}", 404),
+        (f"POST https://{AGENTS}/hooks/github", 404),
+        (f"GET https://{AGENTS}/v1/events", 401),
+    ],
+)
+def test_nothing_else_is_published(fronted: Fronted, kind: str, line: str, status: int) -> None:
+    body = b"{}" if line.startswith("POST") else None
+    assert fronted.ask(kind, line, body)[0] == status
