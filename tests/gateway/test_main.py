@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -14,6 +15,7 @@ from tests.cli.command import bellpull
 from tests.gateway.github import SECRET, B, headers, payload
 from tests.gateway.process import TOKEN, Folder, ask, deliver, eventually
 
+_PUSH = json.dumps(payload()).encode()
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -115,8 +117,8 @@ def _listens(host: str, port: int) -> bool:
     return True
 
 
-def _head(body: bytes) -> bytes:
-    lines = [name + b": " + value for name, value in headers(body)]
+def _head(body: bytes, secret: bytes = SECRET) -> bytes:
+    lines = [name + b": " + value for name, value in headers(body, secret=secret)]
     return b"\r\n".join(
         [b"POST /hooks/github HTTP/1.1", b"Host: x", b"Content-Length: %d" % len(body), *lines, b"", b""]
     )
@@ -208,3 +210,34 @@ def test_nothing_secret_is_in_logs_errors_or_files(folder: Folder) -> None:
     values = [*sent.values(), SECRET.decode(), "old one", private, TOKEN, "f" * 64, "in-the-body", "in-the-query"]
     values += ["Say hello", "ada@example.org", "text/x-odd-type", "biscuit"]
     assert [value for value in values if value.encode() in written] == []
+
+
+def test_a_flood_of_wrong_signatures_hides_no_push_and_is_listed_also_after_a_restart(folder: Folder) -> None:
+    """R40: from one connection; two lines, 429 after a while, the push in the middle is taken."""
+    forged, good = (_head(body, secret) + body for body, secret in ((b"{}", b"guess"), (_PUSH, SECRET)))
+    with folder.running() as gateway:
+        host, port = gateway.hooks.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as stranger:
+            stranger.sendall(forged * 1000 + good + forged * 1000)
+            answers = _answers(stranger, 2001)
+        listed = ask(f"{gateway.console}/api/v1/rejections").json()
+        assert gateway.stop() == 0
+    lines = [line for line in folder.lines() if line["event"] == "delivery"]
+    with folder.running() as gateway:
+        kept = ask(f"{gateway.console}/api/v1/rejections").json()
+    assert answers[1000] == 202
+    assert answers[0] == 401
+    assert answers.count(429) > 1000
+    assert [(line["status"], line.get("held_back")) for line in lines] == [(401, None), (202, None), (429, 1998)]
+    assert [(row["source"], row["address"], row["status"], row["count"]) for row in listed["rejections"]] == [
+        ("github", "127.0.0.1", 401, 2000)
+    ]
+    assert kept == listed
+
+
+def _answers(connection: socket.socket, count: int) -> list[int]:
+    """Return the status of so many answers."""
+    received = b""
+    while received.count(b"HTTP/1.1 ") < count:
+        received += connection.recv(1 << 20)
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 ([0-9]{3})", received)]

@@ -1,5 +1,6 @@
 """What agents say, over real HTTP on a state on disk."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -91,6 +92,26 @@ async def test_what_is_no_message_is_refused_before_it_is_read(gateway: Gateway)
     assert (await gateway.post(body, {SEAL_HEADER: sealed, "Content-Type": "application/json"}))[0] == 415
     assert (await gateway.post(body, {SEAL_HEADER: sealed, "Content-Encoding": "gzip"}))[0] == 415
     assert (await gateway.post(b"x" * (MAX_BYTES + 1), {SEAL_HEADER: sealed}))[0] == 413
+
+
+async def test_what_is_refused_again_and_again_is_logged_once(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of strangers without a token by address; of an agent with one by what was wrong."""
+    body = b"{}"
+    for _ in range(5):
+        assert (await gateway.post(body, {}, token="bpa_web-1_guess"))[0] == 401
+        assert (await gateway.post(body, {}))[0] == 403
+        assert (await gateway.post(body, {"Content-Type": "application/json"}))[0] == 415
+        async with gateway.stream(token="bpa_web-1_guess") as stream:
+            assert stream.response.status == 401
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert sorted((line["event"], line.get("status", 401)) for line in lines) == [
+        ("report refused", 401),
+        ("report refused", 403),
+        ("report refused", 415),
+        ("stream refused", 401),
+    ]
 
 
 async def test_nothing_secret_is_logged(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:

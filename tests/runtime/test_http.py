@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import gzip
+import json
 import ssl
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -107,6 +108,22 @@ async def test_a_target_that_cannot_be_read_ends_only_what_follows_it() -> None:
         await writer.wait_closed()
     assert answers.count(b"HTTP/1.1 ") == 2
     assert answers.index(b"200 OK") < answers.index(b"400 Bad Request")
+
+
+async def test_targets_that_cannot_be_read_make_one_line_and_a_count(capsys: pytest.CaptureFixture[str]) -> None:
+    """However many there are, and also where the server ends before a minute is over."""
+    async with http.serve(_app(), ANY, name="hooks") as address:
+        for _ in range(5):
+            reader, writer = await asyncio.open_connection(address.host, address.port)
+            writer.write(b"GET http://xn--/ HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+            writer.close()
+            await writer.wait_closed()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["listener"], line["remote"], line.get("held_back")) for line in lines] == [
+        ("hooks", "127.0.0.1", None),
+        ("hooks", "127.0.0.1", 3),
+    ]
 
 
 async def test_a_request_in_flight_is_finished_when_the_server_ends() -> None:

@@ -1,13 +1,13 @@
 """Lines that strangers can cause, said sparingly."""
 
 import asyncio
-import io
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellpull.runtime import logs
+from bellpull.runtime.logs import logger
 from bellpull.runtime.sparing import EVERY_S, MOST, Sparing, SparingLog
 
 
@@ -68,10 +68,8 @@ def test_every_one_is_said_or_counted_and_no_more_are_said_than_keys_in_a_minute
     assert told + sum(1 + held for _, held in sparing.due(float("inf"))) == len(calls)
 
 
-async def test_the_log_says_what_it_held_back_when_it_ends() -> None:
-    stream = io.StringIO()
-    logs.configure("test", stream=stream)
-    log = SparingLog(logs.logger("part"))
+async def test_the_log_says_what_it_held_back_when_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    log = SparingLog(logger("part"))
     running = asyncio.get_running_loop().create_task(log.run())
     await asyncio.sleep(0)
     for number in range(5):
@@ -79,6 +77,6 @@ async def test_the_log_says_what_it_held_back_when_it_ends() -> None:
     log.note("refused", "192.0.2.2", "token", number=7)
     running.cancel()
     await asyncio.wait([running])
-    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(line["number"], line.get("held_back")) for line in lines] == [(0, None), (7, None), (4, 3)]
     assert {(line["event"], line["level"]) for line in lines} == {("refused", "warning")}
