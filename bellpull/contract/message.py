@@ -113,8 +113,8 @@ def encode(message: Message) -> bytes:
         "time": message.time,
         "datacontenttype": "application/json",
     }
-    if message.subject is not None:
-        attributes["subject"] = message.subject
+    if (subject := message.subject) is not None:
+        attributes["subject"] = subject
     if message.traceparent is not None:
         attributes["traceparent"] = message.traceparent
     attributes["data"] = plain(message.data)

@@ -1,14 +1,17 @@
 """Logs: one JSON object a line, on standard error; the only module that knows structlog.
 
 Lines are plain ASCII, whatever text goes in: control and bidirectional characters of a payload are seen as what
-they are, and lone surrogates lose no line. What libraries say goes the same way, without the text of an HTTP
-library's errors: it repeats headers, and a header may be a secret.
+they are, and lone surrogates lose no line. Those of one turn of the event loop are written at its end, together: each
+write is a call into the system. What libraries say goes the same way, without the text of an HTTP library's errors:
+it repeats headers, and a header may be a secret.
 """
 
+import atexit
 import json
 import logging
 import sys
-from collections.abc import MutableMapping
+import threading
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TextIO, cast
 
@@ -16,6 +19,7 @@ import orjson
 import structlog
 
 from bellpull.runtime.clock import utc_now
+from bellpull.runtime.turn import Turn
 
 __all__ = ["Logger", "configure", "logger"]
 
@@ -94,13 +98,32 @@ def _foreign(value: object) -> str:
     return f"<{len(value)} bytes>" if isinstance(value, bytes | bytearray | memoryview) else str(value)
 
 
+def _write(lines: Sequence[str]) -> None:
+    """Write to the sink as it is at that moment, so that loggers may be made before it is set."""
+    stream = _sink.stream or sys.stderr
+    stream.write("".join(f"{line}\n" for line in lines))
+    stream.flush()
+
+
+class _Lines(threading.local):
+    """What this thread has still to write."""
+
+    def __init__(self) -> None:
+        self.turn: Turn[str] = Turn(_write)
+
+
+_lines: Final = _Lines()
+atexit.register(lambda: _lines.turn.end())
+
+
 class _Writer:
-    """Writes lines to the sink as it is at that moment, so that loggers may be made before it is set."""
+    """Writes a line, at the end of the turn in a thread that runs a loop, and at once in any other."""
 
     def msg(self, line: str) -> None:
-        stream = _sink.stream or sys.stderr
-        stream.write(line + "\n")
-        stream.flush()
+        try:
+            _lines.turn.add(line)
+        except RuntimeError:  # no loop runs here
+            _write([line])
 
     debug = info = warning = error = exception = critical = msg
 

@@ -1,4 +1,4 @@
-"""Writes that wait for the disk, as the loop sees them: handed over together, refused when the disk takes too long."""
+"""Writes that wait for the disk, as the loop sees them: handed over together, refused when it takes too long."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence

@@ -7,8 +7,7 @@ delivery's id and the event's name. Nothing is refused because of its address: a
 signatures from the provider's own (R40); refusals are listed, and where they are too many they say 429 instead.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache, partial
 from time import monotonic
@@ -21,10 +20,12 @@ from bellpull.runtime.clock import utc_now
 from bellpull.runtime.http import remote, vouch
 from bellpull.runtime.logs import logger
 from bellpull.runtime.metrics import Metrics
-from gateway.app.intake import SMALL, Intake
+from bellpull.runtime.turn import Turn
+from gateway.app.intake import Intake
+from gateway.app.receiving import Large, Receiving
 from gateway.app.refusals import Refusals
 from gateway.core.providers import PROVIDERS
-from gateway.core.receive import Accepted, Ignored, Outcome, Rejected, Source, receive, refuse_head
+from gateway.core.receive import Accepted, Ignored, Outcome, Rejected, Source, refuse_head
 from gateway.core.rejections import Refusal, presentable
 from gateway.core.request import Headers, Request
 from gateway.ports.journal import Journal, JournalError
@@ -34,8 +35,6 @@ __all__ = ["Hooks"]
 _RETRY_AFTER_S: Final = 5
 _NO_SOURCE: Final = "no source has that name"
 _NO_PATH: Final = "nothing is at that path"
-Large = Callable[[Request, Source], Awaitable[Outcome]]
-"""Receives bodies beyond `SMALL`, without holding up the others (R41)."""
 _Log = Callable[..., object]
 
 _log = logger("gateway.hooks")
@@ -49,7 +48,7 @@ class Hooks:
         journal: where events are written before anybody is answered.
         metrics: gets the counters.
         intake: reads the bodies.
-        large: receives large ones; in a thread where it is not said.
+        large: receives large ones; a thread where it is not said.
         refusals: is told of what is refused.
     """
 
@@ -66,7 +65,8 @@ class Hooks:
         self._sources = sources
         self._journal = journal
         self._intake = intake or Intake()
-        self._large = large or _in_thread
+        self._receiving = Receiving(large)
+        self._notes: Turn[Callable[[], None]] = Turn(_note_all)
         self._refusals = refusals or Refusals()
         deliveries = metrics.counter(
             "bellpull_deliveries",
@@ -101,7 +101,10 @@ class Hooks:
             response, more = await self._answer(outcome, source)
             fields |= more
             log = _log.info if response.status < 400 else _log.warning
-        self._note(log, source, headers, outcome, status=response.status, fields=fields, seconds=monotonic() - begun)
+        seconds = monotonic() - begun
+        self._notes.add(
+            partial(self._note, log, source, headers, outcome, status=response.status, fields=fields, seconds=seconds)
+        )
         if not request.content.is_eof():
             response.force_close()
         return response
@@ -117,9 +120,7 @@ class Hooks:
             if isinstance(body, Rejected):
                 return body, incoming.size
             delivery = Request(headers=headers, body=body, received=received)
-            if len(body) <= SMALL:
-                return receive(delivery, source, utc_now()), len(body)
-            return await self._large(delivery, source), len(body)
+            return await self._receiving.receive(delivery, source), len(body)
 
     async def _answer(self, outcome: Accepted | Ignored, source: Source) -> tuple[web.Response, dict[str, object]]:
         match outcome:
@@ -193,8 +194,9 @@ class Hooks:
         return response
 
 
-async def _in_thread(delivery: Request, source: Source) -> Outcome:
-    return await asyncio.to_thread(receive, delivery, source, utc_now())
+def _note_all(notes: list[Callable[[], None]]) -> None:
+    for note in notes:
+        note()
 
 
 def _json(status: int, body: Mapping[str, object], *, retry_after_s: int | None = None) -> web.Response:

@@ -1,5 +1,6 @@
 """A log line is one JSON object in ASCII, whatever went in."""
 
+import asyncio
 import io
 import json
 import logging
@@ -110,3 +111,46 @@ def test_what_a_sender_wrote_into_a_broken_request_is_not_repeated() -> None:
     logging.getLogger("aiohttp.server").error("Error handling request", exc_info=error)
     assert "hunter2" not in stream.getvalue()
     assert _lines(stream)[0]["error"] == "BadHttpMessage"
+
+
+class _Counting(io.StringIO):
+    """A stream that keeps what each call wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str, /) -> int:
+        self.writes.append(text)
+        return super().write(text)
+
+
+def test_the_lines_of_one_turn_of_the_loop_are_written_at_once_and_none_is_left_at_its_end() -> None:
+    stream = _Counting()
+    logs.configure("gateway", stream=stream)
+    log = logs.logger("gateway.hooks")
+
+    async def talk() -> None:
+        log.info("one")
+        log.info("two")
+        assert stream.writes == []
+        await asyncio.sleep(0.01)
+        assert len(stream.writes) == 1
+        log.info("three")
+
+    asyncio.run(talk())
+    log.info("four")
+    assert [line["event"] for line in _lines(stream)] == ["one", "two", "three", "four"]
+
+
+def test_a_thread_beside_the_loop_writes_its_own_lines() -> None:
+    stream = io.StringIO()
+    logs.configure("gateway", stream=stream)
+    log = logs.logger("gateway.journal")
+
+    async def talk() -> None:
+        log.info("loop")
+        await asyncio.to_thread(log.info, "thread")
+
+    asyncio.run(talk())
+    assert {line["event"] for line in _lines(stream)} == {"loop", "thread"}

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, cast
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
 
 from bellpull.runtime.config import Address
 from bellpull.runtime.http.callers import Limits
@@ -81,10 +80,9 @@ async def serve(
         max_headers=_MAX_HEADERS,
         shutdown_timeout=drain_s,
     )
-    requests = _Requests()
-    app.middlewares.append(requests.count)
     await runner.setup()
     server = cast("web.Server", runner.server)  # None only before it is set up
+    requests = _Requests(server)
     refused = SparingLog(_log)
     _refuse_unreadable_targets(server, name, refused)
     door = Door(name, server, limits, tls)
@@ -115,30 +113,29 @@ class _Requests:
     They are counted because aiohttp reads no more of what is on its way to it once it shuts down its connections.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, server: web.Server) -> None:
         self.connected: dict[object, Connection] = {}
         self._count = 0
         self._none = asyncio.Event()
         self._none.set()
+        self._handle = server.request_handler
+        server.request_handler = self._counted
 
-        @web.middleware
-        async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self._count += 1
-            self._none.clear()
-            connection = self.connected.get(request.protocol)
+    async def _counted(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._count += 1
+        self._none.clear()
+        connection = self.connected.get(request.protocol)
+        if connection is not None:
+            request[_CONNECTION] = connection
+            connection.begin()
+        try:
+            return await self._handle(request)
+        finally:
             if connection is not None:
-                request[_CONNECTION] = connection
-                connection.begin()
-            try:
-                return await handler(request)
-            finally:
-                if connection is not None:
-                    connection.end()
-                self._count -= 1
-                if self._count == 0:
-                    self._none.set()
-
-        self.count = count
+                connection.end()
+            self._count -= 1
+            if self._count == 0:
+                self._none.set()
 
     async def wait_for_none(self, within_s: float) -> None:
         """Return when no request is in flight, or when the time is over."""
