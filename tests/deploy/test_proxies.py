@@ -1,11 +1,13 @@
 """The shipped nginx and Caddy in front of a gateway, all of them real: what passes, and as whose (R42)."""
 
+import asyncio
 import http.client
 import re
 import socket
 import ssl
+import subprocess
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +17,14 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from bellpull.contract.message import MAX_BYTES
+from bellpull.runtime.http import Limits
 from gateway.app.intake import MAX_BODY
 from tests.deploy import shipped
 from tests.deploy.shipped import AGENTS, HOOKS
 from tests.gateway.github import headers, payload
-from tests.gateway.process import TOKEN, Folder
+from tests.gateway.process import TOKEN, Folder, eventually
+from tests.gateway.strangers import crowd, says_nothing, sends_its_body_slowly, sends_its_head_slowly
 from tests.parts.caddy import Caddy
 from tests.parts.front import Front
 from tests.parts.nginx import Nginx
@@ -27,11 +32,13 @@ from tests.parts.nginx import Nginx
 CLIENT: Final = "127.0.0.2"
 """Loopback too, but not the proxy's address, which alone is trusted."""
 SOON_S: Final = 3.0
+SLOW_S: Final = 10.0
+"""What a head or a body may take."""
 MIB: Final = 1024 * 1024
 NOTHING: Final[Mapping[str, str]] = {}
 BEARER: Final = {"Authorization": f"Bearer {TOKEN}"}
 
-pytestmark = pytest.mark.parametrize("kind", ["nginx", "caddy"])
+each_kind = pytest.mark.parametrize("kind", ["nginx", "caddy"])
 
 
 class Line(http.client.HTTPSConnection):
@@ -80,8 +87,10 @@ class Fronted:
 
     def logged(self, delivery: str) -> str:
         """Return the address that the gateway logged for a delivery."""
-        (line,) = [each for each in self.folder.lines() if each.get("delivery") == delivery]
-        return str(line["remote"])
+        with eventually(f"{delivery} is in the log") as look:
+            while not (lines := [each for each in self.folder.lines() if each.get("delivery") == delivery]):
+                look.again()
+        return str(lines[0]["remote"])
 
 
 class Stream:
@@ -137,6 +146,7 @@ async def fronted(tmp_path_factory: pytest.TempPathFactory, programs: Mapping[st
         yield Fronted(folder=folder, fronts={"nginx": nginx, "caddy": caddy}, context=context)
 
 
+@each_kind
 def test_a_signed_push_comes_through_and_whoever_claims_to_be_another_is_logged_as_who_he_is(
     fronted: Fronted, kind: str
 ) -> None:
@@ -148,6 +158,7 @@ def test_a_signed_push_comes_through_and_whoever_claims_to_be_another_is_logged_
     assert fronted.logged(f"{kind}-forged") == CLIENT
 
 
+@each_kind
 def test_a_body_of_25_mib_passes_and_a_larger_one_does_not(fronted: Fronted, kind: str) -> None:
     """The largest that GitHub sends; also where its size is not said before."""
     body = orjson.dumps(payload(padding=""))
@@ -160,6 +171,7 @@ def test_a_body_of_25_mib_passes_and_a_larger_one_does_not(fronted: Fronted, kin
     assert fronted.ask(kind, f"POST https://{HOOKS}/hooks/github", pieces, signed(larger, "chunked"))[0] == 413
 
 
+@each_kind
 def test_an_event_is_streamed_as_soon_as_it_is_there(fronted: Fronted, kind: str) -> None:
     with closing(fronted.stream(kind)) as stream:
         stream.hears("event: tick")
@@ -168,6 +180,7 @@ def test_an_event_is_streamed_as_soon_as_it_is_there(fronted: Fronted, kind: str
             assert stream.hears(f"{kind}-streamed-{number}") < SOON_S
 
 
+@each_kind
 def test_a_poll_is_answered_as_soon_as_there_is_an_event(fronted: Fronted, kind: str) -> None:
     status, answer = fronted.ask(kind, f"GET https://{AGENTS}/v1/events?wait=0", fields=BEARER)
     assert status == 200
@@ -180,6 +193,7 @@ def test_a_poll_is_answered_as_soon_as_there_is_an_event(fronted: Fronted, kind:
         assert time.monotonic() - begun < SOON_S
 
 
+@each_kind
 @pytest.mark.parametrize(
     ("line", "status"),
     [
@@ -203,3 +217,63 @@ def test_a_poll_is_answered_as_soon_as_there_is_an_event(fronted: Fronted, kind:
 def test_nothing_else_is_published(fronted: Fronted, kind: str, line: str, status: int) -> None:
     body = b"{}" if line.startswith("POST") else None
     assert fronted.ask(kind, line, body)[0] == status
+
+
+async def test_strangers_who_are_slow_are_hung_up_on_and_hold_up_nobody(fronted: Fronted) -> None:
+    """A stream that was there before lasts, and hears a push that comes meanwhile, and one after it all."""
+    streams = {kind: await asyncio.to_thread(fronted.stream, kind) for kind in fronted.fronts}
+    async with asyncio.TaskGroup() as tasks:
+        crowds = [tasks.create_task(each) for front in fronted.fronts.values() for each in _strangers(fronted, front)]
+        await asyncio.sleep(1)
+        for kind, stream in streams.items():
+            begun = time.monotonic()
+            assert await asyncio.to_thread(fronted.push, kind, f"{kind}-amid") == 202
+            assert time.monotonic() - begun < SOON_S
+            await asyncio.to_thread(stream.hears, f"{kind}-amid")
+    for crowded in crowds:
+        for how, ended in crowded.result().items():
+            assert max(ended) < 3 * SLOW_S, (how, ended)
+    for kind, stream in streams.items():
+        with closing(stream):
+            assert await asyncio.to_thread(fronted.push, kind, f"{kind}-after") == 202
+            await asyncio.to_thread(stream.hears, f"{kind}-after")
+
+
+def _strangers(fronted: Fronted, front: Front) -> Iterator[Coroutine[None, None, dict[str, list[float]]]]:
+    """Yield those who never begin TLS, and those who do and are slow then."""
+    yield crowd(front.address, 20, kinds=[says_nothing])
+    slow = (says_nothing, sends_its_head_slowly, sends_its_body_slowly)
+    yield crowd(front.address, 20, kinds=slow, tls=fronted.context, name=HOOKS)
+
+
+@each_kind
+def test_tls_older_than_1_2_is_refused(fronted: Fronted, kind: str) -> None:
+    port = fronted.fronts[kind].port
+    client = [
+        "openssl",
+        "s_client",
+        "-connect",
+        f"127.0.0.1:{port}",
+        "-servername",
+        HOOKS,
+        "-cipher",
+        "ALL:@SECLEVEL=0",
+    ]
+    for version, agreed in (("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)):
+        done = subprocess.run(
+            [*client, version], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20
+        )
+        assert (done.returncode == 0) == agreed, done.stderr
+        assert agreed or b"alert protocol version" in done.stderr
+
+
+@each_kind
+def test_figures_are_those_of_the_gateway(kind: str) -> None:
+    """Idle connections are given up well before a gateway that does not know the proxy gives them up."""
+    text = shipped.read(kind)
+    kept = [int(each) for each in re.findall(r"^\s*keepalive(?:_timeout)? (\d+)s;?  ?#", text, re.MULTILINE)]
+    assert kept
+    assert max(kept) <= Limits().head_s - 2
+    sizes = [int(each) * MIB for each in re.findall(r"(?:client_max_body_size|max_size) (\d+)(?:m;|MiB)", text)]
+    assert sizes == [MAX_BODY, MAX_BYTES]
+    assert "8082" not in re.sub(r"#.*", "", text)

@@ -15,7 +15,7 @@ from bellpull.cli.demo.world import World, world
 from tests import soak
 from tests.e2e.site import until as eventually
 from tests.parts.nginx import PORT, Nginx
-from tests.suites.embedded import BUFFERING, STREAMING, Embedded, Route, embedded
+from tests.suites.embedded import BUFFERING, PLAIN, Embedded, Route, embedded
 from tests.suites.transport import Ears, until
 
 IMPATIENT = Patience(silence_s=0.6, soon_s=0.4, stream_again_s=1.0, wait_s=1)
@@ -45,7 +45,7 @@ async def agent_through(proxy: str, folder: Path, nginx: Path) -> AsyncIterator[
 
 async def test_nginx_as_it_is_lets_the_stream_pass(tmp_path: Path, nginx_program: Path) -> None:
     """The gateway asks it not to buffer, and it does not."""
-    async with agent_through(STREAMING, tmp_path, nginx_program) as (gateway, ears):
+    async with agent_through(PLAIN, tmp_path, nginx_program) as (gateway, ears):
         for number in range(1, 10):
             await ears.accept(number)
             await ears.hears(number)

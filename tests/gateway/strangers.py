@@ -2,10 +2,19 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-__all__ = ["KINDS", "PATIENCE_S", "WRONG", "Line", "crowd"]
+__all__ = [
+    "KINDS",
+    "PATIENCE_S",
+    "WRONG",
+    "Line",
+    "crowd",
+    "says_nothing",
+    "sends_its_body_slowly",
+    "sends_its_head_slowly",
+]
 
 PATIENCE_S: Final = 40.0
 _PACE_S: Final = 1.0
@@ -20,9 +29,10 @@ _BODY: Final = (
 
 
 class Line(asyncio.Protocol):
-    """A connection as the stranger has it."""
+    """A connection as the stranger has it, who asks for a host `name`."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name.encode()
         self.answered = asyncio.Event()
         self.lost = asyncio.Event()
         self.transport = asyncio.Transport()
@@ -30,6 +40,10 @@ class Line(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+
+    def send(self, data: bytes) -> None:
+        """Send what is sent to a host `x`."""
+        self.transport.write(data.replace(b"Host: x", b"Host: " + self.name))
 
     def data_received(self, _: bytes) -> None:
         self.answered.set()
@@ -52,13 +66,13 @@ async def sends_its_head_slowly(line: Line) -> None:
 
 async def sends_its_body_slowly(line: Line) -> None:
     """The same, after a head."""
-    line.transport.write(_BODY)
+    line.send(_BODY)
     await _trickle(line, b"{" * 900)
 
 
 async def stays_after_its_answer(line: Line) -> None:
     """Asks something, is answered, and keeps the connection."""
-    line.transport.write(WRONG)
+    line.send(WRONG)
     await line.answered.wait()
 
 
@@ -77,23 +91,40 @@ KINDS: Final[tuple[Kind, ...]] = (
 )
 
 
-async def crowd(address: str, each: int, *, tls: ssl.SSLContext | None = None) -> dict[str, list[float]]:
-    """Send so many strangers of each kind at once; return for each kind when its connections ended, in seconds."""
-    ended: dict[str, list[float]] = {kind.__name__: [] for kind in KINDS}
+async def crowd(
+    address: str,
+    each: int,
+    *,
+    kinds: Sequence[Kind] = KINDS,
+    tls: ssl.SSLContext | None = None,
+    name: str = "",
+) -> dict[str, list[float]]:
+    """Send so many strangers of each kind at once; return for each kind when its connections ended, in seconds.
+
+    Args:
+        address: where to.
+        each: how many of each kind.
+        kinds: which.
+        tls: what they agree on first.
+        name: of the host they ask for, where that is not the address.
+    """
+    ended: dict[str, list[float]] = {kind.__name__: [] for kind in kinds}
     async with asyncio.TaskGroup() as tasks:
         for _ in range(each):
-            for kind in KINDS:
-                tasks.create_task(_one(kind, address, tls, ended[kind.__name__]))
+            for kind in kinds:
+                tasks.create_task(_one(kind, address, tls, name, ended[kind.__name__]))
     return ended
 
 
-async def _one(kind: Kind, address: str, tls: ssl.SSLContext | None, ended: list[float]) -> None:
+async def _one(kind: Kind, address: str, tls: ssl.SSLContext | None, name: str, ended: list[float]) -> None:
     loop = asyncio.get_running_loop()
     host, _, port = address.rpartition(":")
     begun = loop.time()
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
         try:
-            _, line = await loop.create_connection(Line, host, int(port), ssl=tls)
+            _, line = await loop.create_connection(
+                lambda: Line(name or host), host, int(port), ssl=tls, server_hostname=(name or host) if tls else None
+            )
         except ConnectionError:  # hung up on before it could say anything
             ended.append(loop.time() - begun)
             return

@@ -31,11 +31,12 @@ from gateway.adapters.state import SqliteState, open_state
 from gateway.app import streams
 from gateway.app.agents import AgentsParts, agents_app
 from gateway.app.enrolment import Enrolment, Enrolments, TokenHash
+from tests.deploy import shipped
 from tests.gateway.examples import GITHUB, PRODUCTION, T0, WEB
 from tests.parts.breaking import Breaking, Cut
 from tests.parts.nginx import PORT, Nginx
 
-__all__ = ["BUFFERING", "STREAMING", "Embedded", "Route", "embedded"]
+__all__ = ["BUFFERING", "PLAIN", "Embedded", "Route", "embedded"]
 
 TOKEN: Final = "bpa_web-1_" + "s" * 43
 PATIENCE: Final = Patience(silence_s=0.5, soon_s=0.4, wait_s=1)
@@ -49,8 +50,8 @@ server {{
   }}
 }}
 """
-STREAMING: Final = 'proxy_http_version 1.1; proxy_set_header Connection "";'
-"""nginx as the examples have it: it buffers, unless the gateway asks it not to."""
+PLAIN: Final = 'proxy_http_version 1.1; proxy_set_header Connection "";'
+"""nginx as nobody has configured it for this: it buffers, unless the gateway asks it not to."""
 BUFFERING: Final = """
     proxy_http_version 1.0;
     proxy_buffering on;
@@ -188,6 +189,13 @@ class Embedded:
         return bytes(self._network.passed)
 
 
+def _configured(proxy: str | None, target: int, folder: Path) -> str:
+    """Return what leads to the port `target`; the example's other name leads to where nobody is."""
+    if proxy is not None:
+        return _PROXY.format(port=PORT, target=target, more=proxy)
+    return shipped.nginx_without_tls(shipped.Gateway(hooks=1, agents=target), folder / "tls")
+
+
 @asynccontextmanager
 async def embedded(
     folder: Path,
@@ -195,7 +203,7 @@ async def embedded(
     polls: bool = False,
     route: Route = Route.DIRECT,
     nginx: Path | None = None,
-    proxy: str = STREAMING,
+    proxy: str | None = None,
     patience: Patience = PATIENCE,
 ) -> AsyncIterator[Embedded]:
     """Yield a gateway that runs, and an agent's end that leads to it.
@@ -205,7 +213,7 @@ async def embedded(
         polls: whether the agent is past trying to stream.
         route: by which way the agent's end leads there.
         nginx: the program, for a route that has it.
-        proxy: what its configuration says besides.
+        proxy: what its configuration says, in place of the shipped one.
         patience: of the agent.
     """
     async with AsyncExitStack() as stack:
@@ -219,7 +227,7 @@ async def embedded(
         if route is not Route.DIRECT:
             assert nginx is not None
             behind = network.port if route is Route.BEHIND else made.port
-            config = _PROXY.format(port=PORT, target=behind, more=proxy)
+            config = _configured(proxy, behind, folder)
             running = await stack.enter_async_context(Nginx(nginx, folder / "nginx", config))
             port = running.port
             network.target = made.port if route is Route.BEHIND else running.port
