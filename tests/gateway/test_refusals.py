@@ -14,7 +14,7 @@ from gateway.adapters.state import SqliteState, open_state
 from gateway.app.intake import Bounds, Intake
 from gateway.app.refusals import Refusals
 from gateway.core.failures import BURST
-from gateway.core.rejections import Refusal
+from gateway.core.rejections import KEEP, Refusal
 from tests.gateway.examples import T0, seconds
 from tests.gateway.listening import BODY, Listener, listener
 
@@ -135,9 +135,11 @@ async def test_the_list_is_there_after_a_restart(tmp_path: Path) -> None:
 
 
 async def test_rows_that_went_are_gone_from_the_disk(tmp_path: Path) -> None:
-    async with kept(tmp_path) as (_, refusals):
+    async with kept(tmp_path) as (state, refusals):
         refusals.note(BAD, "no", T0)
-    async with open_state(tmp_path / "state.db", T0) as state:
+        await refusals.keep(state, T0)
+        assert len(await state.rejections()) == 1
+        await refusals.keep(state, T0 + KEEP + seconds(1))
         assert await state.rejections() == ()
 
 
