@@ -40,7 +40,10 @@ def read(kind: str) -> str:
 
 
 def nginx(gateway: Gateway, folder: Path, context: ssl.SSLContext) -> str:
-    """Return the example for nginx; certificates are made in `folder`, and `context` trusts them."""
+    """Return the example for nginx; certificates are made in `folder`, and `context` trusts them.
+
+    Their authority is `authority.pem` there.
+    """
     listen = (("listen 443 ssl;", f"listen 127.0.0.1:{PORT} ssl;"), ("  listen [::]:443 ssl;\n", ""))
     return _replaced(read("nginx"), [*listen, *_addresses(gateway), *_certificates(folder, context)])
 
@@ -66,6 +69,7 @@ def _certificates(folder: Path, context: ssl.SSLContext) -> Sequence[tuple[str, 
     folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
     authority.configure_trust(context)
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
     for name in (HOOKS, AGENTS):
         (folder / name).mkdir()
         made = authority.issue_cert(name)
