@@ -3,7 +3,7 @@
 Lines are alike that have the same key, such as an address and a reason. The first of them is said at once. Of those
 that come within a minute of it the last is said when the minute is over, with how many before it were not; and so on
 for as long as they come. There are at most `MOST` keys in a minute: what has none of them any more shares one, so
-that neither lines nor memory grow with the number of senders.
+that neither lines nor memory grow with the number of senders; the line says `held_back_of_many`.
 
 Accepted: when a flood has taken all keys, the lines of others are held back with its own, until the minute is over.
 """
@@ -12,11 +12,11 @@ import asyncio
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from bellpull.runtime.logs import Logger
 
-__all__ = ["EVERY_S", "MOST", "Sparing", "SparingLog"]
+__all__ = ["EVERY_S", "MOST", "Held", "Sparing", "SparingLog"]
 
 EVERY_S: Final = 60.0
 MOST: Final = 256
@@ -31,6 +31,14 @@ class _Said(Generic[_T]):
     at: float
     last: _T | None = None
     held: int = 0
+
+
+class Held(NamedTuple, Generic[_T]):
+    """What was held back: the last of it, how many more, and whether they had keys of their own no more."""
+
+    last: _T
+    more: int
+    of_many: bool
 
 
 class Sparing(Generic[_T]):
@@ -61,15 +69,15 @@ class Sparing(Generic[_T]):
         said.last = what
         return False
 
-    def due(self, now: float) -> Iterator[tuple[_T, int]]:
-        """Yield what is said now of what was held back, each with how many more there were before it."""
+    def due(self, now: float) -> Iterator[Held[_T]]:
+        """Yield what is said now of what was held back."""
         for key, said in list(self._said.items()):
             if now - said.at < self._every_s:
                 continue
             del self._said[key]
             if said.last is not None:
                 self._said[key] = _Said(now)
-                yield said.last, said.held
+                yield Held(said.last, said.held, key is _OTHERS)
 
 
 class SparingLog:
@@ -99,5 +107,5 @@ class SparingLog:
             self._tell(float("inf"))
 
     def _tell(self, now: float) -> None:
-        for (event, fields), held in self._sparing.due(now):
-            self._log.warning(event, **fields, held_back=held)
+        for (event, fields), more, of_many in self._sparing.due(now):
+            self._log.warning(event, **fields, **{"held_back_of_many" if of_many else "held_back": more})

@@ -16,7 +16,7 @@ def test_the_first_is_said_at_once_and_the_last_when_the_minute_is_over() -> Non
     sparing: Sparing[int] = Sparing()
     assert [sparing.says("key", number, number / 100) for number in range(1000)] == [True] + [False] * 999
     assert list(sparing.due(EVERY_S - 0.01)) == []
-    assert list(sparing.due(EVERY_S)) == [(999, 998)]
+    assert list(sparing.due(EVERY_S)) == [(999, 998, False)]
     assert list(sparing.due(3 * EVERY_S)) == []
     assert len(sparing) == 0
 
@@ -26,7 +26,7 @@ def test_what_goes_on_is_said_once_a_minute() -> None:
     said = []
     for second in range(600):
         said += [(second, 0)] if sparing.says("key", second, float(second)) else []
-        said += sparing.due(float(second))
+        said += [(held.last, held.more) for held in sparing.due(float(second))]
     assert said == [(0, 0), *((minute * 60, 59) for minute in range(1, 10))]
 
 
@@ -42,7 +42,7 @@ def test_keys_without_number_share_one() -> None:
     sparing: Sparing[int] = Sparing()
     said = sum(sparing.says(("address", number), number, 1.0) for number in range(10_000))
     assert said == MOST + 1 == len(sparing)
-    assert list(sparing.due(61.0)) == [(9_999, 10_000 - said - 1)]
+    assert list(sparing.due(61.0)) == [(9_999, 10_000 - said - 1, True)]
 
 
 @given(
@@ -62,10 +62,10 @@ def test_every_one_is_said_or_counted_and_no_more_are_said_than_keys_in_a_minute
         if look:
             due = list(sparing.due(now))
             said += [now] * len(due)
-            told += sum(1 + held for _, held in due)
+            told += sum(1 + held.more for held in due)
         assert len(sparing) <= most + 1
         assert all(sum(start <= at < start + EVERY_S - 0.001 for at in said) <= most + 1 for start in said)
-    assert told + sum(1 + held for _, held in sparing.due(float("inf"))) == len(calls)
+    assert told + sum(1 + held.more for held in sparing.due(float("inf"))) == len(calls)
 
 
 async def test_the_log_says_what_it_held_back_when_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
