@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -44,13 +44,14 @@ each_kind = pytest.mark.parametrize("kind", ["nginx", "caddy"])
 class Line(http.client.HTTPSConnection):
     """A connection of the client's address to a proxy, by the name it has in the example."""
 
-    def __init__(self, host: str, at: Front, context: ssl.SSLContext) -> None:
+    def __init__(self, host: str, at: Front, context: ssl.SSLContext, address: str = CLIENT) -> None:
         super().__init__(host, timeout=20, context=context)
         self._at = at
         self._trusts = context
+        self._from = (address, 0)
 
     def connect(self) -> None:
-        plain = socket.create_connection(("127.0.0.1", self._at.port), timeout=20, source_address=(CLIENT, 0))
+        plain = socket.create_connection(("127.0.0.1", self._at.port), timeout=20, source_address=self._from)
         self.sock = self._trusts.wrap_socket(plain, server_hostname=self.host)
 
 
@@ -61,6 +62,8 @@ class Fronted:
     folder: Folder
     fronts: Mapping[str, Front]
     context: ssl.SSLContext
+    address: str = CLIENT
+    """Where requests come from; streams always come from the client's."""
 
     def ask(
         self, kind: str, line: str, body: bytes | Iterable[bytes] | None = None, fields: Mapping[str, str] = NOTHING
@@ -68,7 +71,7 @@ class Fronted:
         """Ask what a line says: `METHOD https://HOST/PATH`."""
         method, _, url = line.partition(" https://")
         host, slash, path = url.partition("/")
-        with closing(Line(host, self.fronts[kind], self.context)) as connection:
+        with closing(Line(host, self.fronts[kind], self.context, self.address)) as connection:
             with suppress(ssl.SSLError, ConnectionError):  # it does not want to hear all of it
                 chunked = not isinstance(body, bytes | None)
                 connection.request(method, slash + path, body, dict(fields), encode_chunked=chunked)
@@ -150,12 +153,14 @@ async def fronted(tmp_path_factory: pytest.TempPathFactory, programs: Mapping[st
 def test_a_signed_push_comes_through_and_whoever_claims_to_be_another_is_logged_as_who_he_is(
     fronted: Fronted, kind: str
 ) -> None:
-    """What a stranger says of addresses changes nothing, in whatever field."""
+    """What a stranger says of addresses changes nothing, nor what one on the proxy's machine says."""
     forged = {"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.7", "X-Real-IP": "203.0.113.7"}
     assert fronted.push(kind, f"{kind}-honest") == 202
     assert fronted.push(kind, f"{kind}-forged", forged) == 202
     assert fronted.logged(f"{kind}-honest") == CLIENT
     assert fronted.logged(f"{kind}-forged") == CLIENT
+    assert replace(fronted, address="127.0.0.1").push(kind, f"{kind}-beside", forged) == 202
+    assert fronted.logged(f"{kind}-beside") == "127.0.0.1"
 
 
 @each_kind
