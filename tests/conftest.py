@@ -7,14 +7,18 @@ from tests.github_com import free_ports
 from tests.parts.caddy import caddy_program
 from tests.parts.git import git_programs, git_server, repository
 from tests.parts.nginx import nginx_program
+from tests.parts.rabbitmq import broker, rabbitmq, rabbitmq_program
 from tests.parts.sshd import sshd, sshd_keys, sshd_program
 
 __all__ = [
+    "broker",
     "caddy_program",
     "free_ports",
     "git_programs",
     "git_server",
     "nginx_program",
+    "rabbitmq",
+    "rabbitmq_program",
     "repository",
     "sshd",
     "sshd_keys",
