@@ -26,5 +26,6 @@ def test_who_is_named_in_the_log(tmp_path: Path, proxies: str, forwarded: str, l
         assert deliver(gateway.hooks, payload(), fields, secret=b"another").status == 401
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         assert ask(f"{gateway.agents}/v1/events", fields=fields | bearer).status == 401
+        assert gateway.stop() == 0
     said = [line["remote"] for line in folder.lines() if "remote" in line]
     assert said == [logged] * 3
