@@ -1,4 +1,4 @@
-"""The address in the log: the socket's, unless a trusted proxy says whose it was."""
+"""The address in the log and in the list: the socket's, unless a trusted proxy says whose it was."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ CASES = (
 
 
 @pytest.mark.parametrize(("proxies", "forwarded", "logged"), CASES)
-def test_who_is_named_in_the_log(tmp_path: Path, proxies: str, forwarded: str, logged: str) -> None:
+def test_who_is_named_in_the_log_and_in_the_list(tmp_path: Path, proxies: str, forwarded: str, logged: str) -> None:
     folder = Folder(tmp_path)
     config = (tmp_path / "gateway.yaml").read_text()
     folder.write("gateway.yaml", config.replace("listen: {", f"listen: {{trusted_proxies: {proxies}, "))
@@ -26,6 +26,7 @@ def test_who_is_named_in_the_log(tmp_path: Path, proxies: str, forwarded: str, l
         assert deliver(gateway.hooks, payload(), fields, secret=b"another").status == 401
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         assert ask(f"{gateway.agents}/v1/events", fields=fields | bearer).status == 401
+        [listed] = ask(f"{gateway.console}/api/v1/rejections").json()["rejections"]
         assert gateway.stop() == 0
     said = [line["remote"] for line in folder.lines() if "remote" in line]
-    assert said == [logged] * 3
+    assert [*said, listed["address"]] == [logged] * 4
