@@ -27,7 +27,7 @@ def test_it_has_a_name_and_a_port_mapper_of_its_own_and_listens_on_loopback_only
     (node,) = broker.ask("GET", "nodes")
     assert node["name"] == f"bellpull{broker.port}@localhost"
     assert {_listening_at(port) for port in (broker.port, urlsplit(broker.management).port or 0)} == {"0100007F"}
-    environment = Path(f"/proc/{node['os_pid']}/environ").read_bytes().split(b"\0")
+    environment = Path(f"/proc/{(broker.folder / 'pid').read_text().strip()}/environ").read_bytes().split(b"\0")
     assert not any(each == b"ERL_EPMD_PORT=4369" for each in environment)
 
 
