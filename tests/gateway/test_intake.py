@@ -104,20 +104,52 @@ async def test_a_body_that_is_badly_framed_is_the_senders_fault(
     assert "Traceback" not in capfd.readouterr().err
 
 
-async def test_large_bodies_that_come_at_once_are_put_off_and_small_ones_are_not(tmp_path: Path) -> None:
-    """R41: a few slow senders of much cannot make genuine pushes fail."""
+async def test_large_bodies_hold_no_room_of_small_ones(tmp_path: Path) -> None:
+    """R41: a few slow senders of much cannot make genuine pushes fail, small or large: they make room themselves."""
     intake = Intake(Bounds(large_held=3 * SMALL))
     large = orjson.dumps(payload(padding="x" * SMALL))
-    async with listener(tmp_path, intake) as hooks:
-        async with sender(hooks) as (_, writer):
-            writer.write(_HEAD + b"Content-Length: %d\r\n\r\n" % (10 * SMALL) + b"x" * (2 * SMALL))
-            await until(intake, True, 2 * SMALL)
-            status, _ = await hooks.post(large)
-            assert status == 503
-            assert (await hooks.post())[0] == 202
-        await until(intake, True, 0)
+    async with listener(tmp_path, intake) as hooks, sender(hooks) as (reader, writer):
+        writer.write(_HEAD + b"Content-Length: %d\r\n\r\n" % (10 * SMALL) + b"x" * (2 * SMALL))
+        await until(intake, True, 2 * SMALL)
+        assert (await hooks.post())[0] == 202
+        assert intake.held == {False: 0, True: 2 * SMALL}
         assert (await hooks.post(large))[0] == 202
+        assert await status(reader) == 503
         assert intake.held == {False: 0, True: 0}
+
+
+async def test_bodies_that_are_never_finished_keep_no_push_out(tmp_path: Path) -> None:
+    """R41: room is made by who holds much and does not go on, the slowest first, and not by who holds little."""
+    intake = Intake(Bounds(small_held=900 + len(BODY)))
+    async with (
+        listener(tmp_path, intake) as hooks,
+        sender(hooks) as (first, first_writer),
+        sender(hooks) as (_, second_writer),
+        sender(hooks) as (little, little_writer),
+    ):
+        little_writer.write(_HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:100])
+        await until(intake, False, 100)
+        first_writer.write(_HEAD + b"Content-Length: 9000\r\n\r\n" + b"x" * 450)
+        await until(intake, False, 550)
+        await asyncio.sleep(0.05)
+        second_writer.write(_HEAD + b"Content-Length: 9000\r\n\r\n" + b"x" * 450)
+        await until(intake, False, 1000)
+        assert (await hooks.post())[0] == 202
+        assert await status(first) == 503
+        assert intake.held[False] == 550
+        little_writer.write(BODY[100:])
+        assert await status(little) == 401
+
+
+async def test_a_body_that_is_whole_is_not_given_up_for_another(tmp_path: Path) -> None:
+    """R41: what is being verified counts; where it takes all the room, who comes is put off."""
+    intake = Intake(Bounds(small_held=2 * len(BODY) - 1))
+    async with listener(tmp_path, intake) as hooks:
+        with intake.body() as whole:
+            whole._take(BODY)
+            assert (await hooks.post())[0] == 503
+            assert (whole.size, intake.held[False]) == (len(BODY), len(BODY))
+        assert (await hooks.post())[0] == 202
 
 
 async def test_who_is_put_off_is_told_when_to_come_again(tmp_path: Path) -> None:
