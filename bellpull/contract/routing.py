@@ -1,4 +1,6 @@
-"""Topic keys of AMQP: four words, `host.path.kind.ref`, within 255 bytes (R25).
+"""Where messages go in RabbitMQ: the names of its exchanges and queues, and the keys under which they are published.
+
+Events have topic keys of four words, `host.path.kind.ref`, within 255 bytes (R25).
 
 Case is folded. Each word escapes what would break it (`.`, `*`, `#`, `%`, `!`, controls, what is not ASCII) as
 `%xx`, and one beyond its own budget ends in `!` and a hash, so that bindings with a wildcard for a word keep
@@ -9,8 +11,28 @@ from hashlib import sha256
 from typing import Final
 
 from bellpull.contract.repository import Ref, Repository
+from bellpull.contract.text import Name
 
-__all__ = ["BUDGETS", "routing_key"]
+__all__ = [
+    "BUDGETS",
+    "DEAD_LETTERS",
+    "EVENTS",
+    "HEARTBEATS",
+    "REPORTS",
+    "agent_key",
+    "agent_queue",
+    "report_key",
+    "routing_key",
+]
+
+EVENTS: Final = "bellpull.events"
+"""Exchange (topic, durable): what gateways say, under `routing_key` of what changed, or `agent_key` of one agent."""
+REPORTS: Final = "bellpull.reports"
+"""Exchange (topic, durable): agents' reports, each under its own `report_key`."""
+HEARTBEATS: Final = "bellpull.heartbeats"
+"""Exchange (topic, durable): agents' heartbeats, each under its own `report_key`; they are not persistent (R23)."""
+DEAD_LETTERS: Final = "bellpull.dead-letters"
+"""Exchange (headers) and queue: what agents rejected; nothing that merely found no room (R20)."""
 
 BUDGETS: Final = (60, 90, 8, 90)
 """Bytes for each word; with three dots they stay below AMQP's 255."""
@@ -22,6 +44,21 @@ def routing_key(repository: Repository, ref: Ref) -> str:
     """Return the key under which an event about `ref` of `repository` is published."""
     words = (repository.host, repository.path, ref.kind.value, ref.name)
     return ".".join(_word(word.casefold(), budget) for word, budget in zip(words, BUDGETS, strict=True))
+
+
+def agent_queue(agent: Name) -> str:
+    """Return the name of an agent's own queue."""
+    return f"bellpull.agent.{agent}"
+
+
+def agent_key(agent: Name) -> str:
+    """Return the key under which one agent alone is told something: two words, so that no event has it."""
+    return f"agent.{_word(agent, BUDGETS[0] + BUDGETS[1])}"
+
+
+def report_key(agent: Name) -> str:
+    """Return the key under which an agent publishes, and under which it may: two words, its name without a dot."""
+    return f"report.{_word(agent, BUDGETS[0] + BUDGETS[1])}"
 
 
 def _word(value: str, budget: int) -> str:

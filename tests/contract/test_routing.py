@@ -5,8 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bellpull.contract.repository import Ref, RefKind, Repository
-from bellpull.contract.routing import BUDGETS, routing_key
-from bellpull.contract.text import Host, RefName, RepositoryPath
+from bellpull.contract.routing import BUDGETS, agent_key, agent_queue, report_key, routing_key
+from bellpull.contract.text import Host, Name, RefName, RepositoryPath
 from tests.contract.strategies import of, ref_names, repository_paths
 
 _LONG = st.integers(60, 240).map(lambda count: "a" * count)
@@ -78,3 +78,21 @@ def test_the_words_before_the_ref_are_those_of_the_repository_alone(host: str, p
 def test_keys_are_these_and_stay_these(names: _Names, key: str) -> None:
     """Bindings in a broker outlive a version."""
     assert _key(names) == key
+
+
+@given(of(Name), of(Name))
+def test_agents_share_no_key_and_no_event_has_one(agent: Name, other: Name) -> None:
+    for key in (agent_key, report_key):
+        assert (key(agent) == key(other)) == (agent == other)
+        assert key(agent).count(".") == 1
+        assert len(key(agent).encode()) <= 255
+
+
+def test_an_agents_names_in_the_broker() -> None:
+    """A dot in an agent's name is no dot of a key: patterns of a broker's permissions count words."""
+    agent = Name("eu.shop-1")
+    assert (agent_queue(agent), agent_key(agent), report_key(agent)) == (
+        "bellpull.agent.eu.shop-1",
+        "agent.eu%2eshop-1",
+        "report.eu%2eshop-1",
+    )
