@@ -220,7 +220,7 @@ def broker(rabbitmq_program: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     broker = Broker(rabbitmq_program, tmp_path_factory.mktemp("rabbitmq"))
     broker.start()
     yield broker
-    broker.stop()
+    broker.kill()
 
 
 @pytest.fixture
