@@ -4,6 +4,7 @@ Words are kept as the gateway understood them when they came, each once: a repor
 word of a heartbeat's history by what it says. Heartbeats move an agent only forward in (epoch, seq) (R18).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -127,9 +128,10 @@ class SqliteState:
 
     async def put_heartbeat(self, heartbeat: Heartbeat, *, issued: datetime, received: datetime) -> Heard:
         """Keep a heartbeat, and the words that a full one carries (see the port)."""
-        answers = zip(answers_in(heartbeat, issued=issued, received=received), _identities(heartbeat), strict=True)
-        words = [_word(answer, identity, received, None) for answer, identity in answers]
-        full = None if heartbeat.full is None else write(heartbeat)
+        words: list[tuple[Any, ...]] = []
+        full: bytes | None = None
+        if heartbeat.full is not None:
+            words, full = await asyncio.to_thread(_in_full, heartbeat, issued, received)
 
         def job(connection: apsw.Connection) -> tuple[Put, int, bool]:
             put = _place(connection, heartbeat)
@@ -249,6 +251,12 @@ def _word(answer: Answer, identity: str, received: datetime, report: bytes | Non
     body = write(answer)
     when = microseconds(received)
     return answer.agent, identity, answer.repository, answer.ref or "", when, body, report
+
+
+def _in_full(heartbeat: Heartbeat, issued: datetime, received: datetime) -> tuple[list[tuple[Any, ...]], bytes]:
+    """Return the rows of the words that a full heartbeat carries, and the heartbeat as it is kept; takes long."""
+    answers = zip(answers_in(heartbeat, issued=issued, received=received), _identities(heartbeat), strict=True)
+    return [_word(answer, identity, received, None) for answer, identity in answers], write(heartbeat)
 
 
 def _identities(heartbeat: Heartbeat) -> list[str]:

@@ -65,7 +65,7 @@ def unauthorized(request: web.Request, parts: AgentsParts, what: str) -> web.Res
     return web.json_response({"error": "the token is missing or not known"}, status=401, headers=challenge)
 
 
-def refusal(status: int, reason: str) -> web.Response:
+def refusal(status: int, reason: str, *, again_s: int = 1) -> web.Response:
     """Return the answer to an agent whose message is not taken."""
-    headers = {hdrs.RETRY_AFTER: "1"} if status == 503 else None
+    headers = {hdrs.RETRY_AFTER: str(again_s)} if status in (429, 503) else None
     return web.json_response({"error": reason}, status=status, headers=headers)

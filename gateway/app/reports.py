@@ -1,17 +1,19 @@
 """What agents say: reports and heartbeats, by POST.
 
 Reports are unsealed with the keys of the agent whose token came with them, and count only within its record (R26).
-An answer of 202 means that it is kept; the same again is answered the same (R18).
+An answer of 202 means that it is kept; the same again is answered the same (R18). Who says too much at once is
+answered 429, and tries again (`gateway.app.turns`).
 """
 
 import asyncio
 from datetime import timedelta
+from math import ceil
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from bellpull.contract.errors import ContractError
-from bellpull.contract.message import MAX_BYTES, MEDIA_TYPE, Message, Unknown, decode
+from bellpull.contract.message import MAX_BYTES, MEDIA_TYPE, Unknown, decode
 from bellpull.contract.report import Heartbeat, Report
 from bellpull.contract.seal import Sealed, SealError, SealType, unseal
 from bellpull.contract.stream import SEAL_HEADER, Receipt
@@ -19,7 +21,8 @@ from bellpull.runtime.clock import utc_now
 from bellpull.runtime.logs import logger
 from gateway.app.admission import AgentsParts, admitted, refusal, unauthorized
 from gateway.app.enrolment import Enrolment
-from gateway.core.scope import OutOfScope, scope
+from gateway.app.turns import TooOften, Turns
+from gateway.core.scope import InScope, OutOfScope, scope
 from gateway.ports.state import Heard, Put, StateError
 
 __all__ = ["Reports"]
@@ -30,8 +33,6 @@ _FRESH: Final = timedelta(minutes=2)
 """Agents seal when they send: what is older, or of the future, is a replay or a wrong clock (R26)."""
 _EPOCH_AHEAD: Final = timedelta(minutes=10)
 """A stolen credential can lock its agent out by an epoch for no longer than this."""
-_LARGE: Final = 256 * 1024
-"""Bodies beyond this are read into values off the loop."""
 
 
 class _Refused(Exception):  # noqa: N818 - it says what happened
@@ -46,6 +47,7 @@ class Reports:
 
     def __init__(self, parts: AgentsParts) -> None:
         self._parts = parts
+        self._turns = Turns()
 
     async def take(self, request: web.Request) -> web.Response:
         """Answer one message."""
@@ -53,7 +55,12 @@ class Reports:
         if record is None:
             return unauthorized(request, self._parts, "report refused")
         try:
-            receipt = await self._keep(request, record)
+            with self._turns.of(record.agent):
+                receipt = await self._keep(request, record)
+        except TooOften as error:
+            said = {"agent": record.agent, "status": 429, "reason": str(error)}
+            self._parts.refused.note("report refused", record.agent, 429, **said)
+            return refusal(429, str(error), again_s=ceil(error.again_s))
         except _Refused as error:
             said = {"agent": record.agent, "status": error.status, "reason": error.reason}
             self._parts.refused.note("report refused", record.agent, error.status, **said)
@@ -63,15 +70,9 @@ class Reports:
     async def _keep(self, request: web.Request, record: Enrolment) -> Receipt:
         body = await _read(request)
         sealed = self._unseal(request, body, record)
-        message = await _decode(sealed)
-        if isinstance(message, Unknown):
+        in_scope = await self._turns.run(record.agent, len(body), lambda: _understood(sealed, record))
+        if in_scope is None:
             return Receipt()
-        in_scope = scope(
-            message.data,
-            agent=record.agent,
-            environments=record.environments,
-            repositories=record.repositories,
-        )
         if isinstance(in_scope, OutOfScope):
             raise _Refused(403, in_scope.reason)
         if in_scope.data.epoch > (utc_now() + _EPOCH_AHEAD).timestamp():
@@ -130,10 +131,17 @@ async def _read(request: web.Request) -> bytes:
         raise _Refused(408, f"the body did not come within {_BODY_S:g} s") from None
 
 
-async def _decode(sealed: Sealed) -> Message | Unknown:
+def _understood(sealed: Sealed, record: Enrolment) -> InScope | OutOfScope | None:
+    """Return what was said within the record; none for what only a later version understands."""
     try:
-        if len(sealed.body) > _LARGE:
-            return await asyncio.to_thread(decode, sealed.body)
-        return decode(sealed.body)
+        message = decode(sealed.body)
     except ContractError as error:
         raise _Refused(400, str(error)) from None
+    if isinstance(message, Unknown):
+        return None
+    return scope(
+        message.data,
+        agent=record.agent,
+        environments=record.environments,
+        repositories=record.repositories,
+    )

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from agent.adapters.stream import StreamQueue
 from agent.core.reconnect import Patience, Way, Ways
-from agent.ports.queue import AccessRefusedError, QueueError
+from agent.ports.queue import AccessRefusedError, QueueError, ReportRefusedError
 from bellpull.contract.cursor import Cursor
-from bellpull.contract.stream import EVENTS_PATH, RETRY, WAIT, Frame, TickFrame, encode_frame
+from bellpull.contract.stream import EVENTS_PATH, REPORTS_PATH, RETRY, WAIT, Frame, Receipt, TickFrame, encode_frame
 from bellpull.runtime.config import Address
 from bellpull.runtime.http import serve
 from bellpull.runtime.secret import Secret
@@ -98,6 +98,27 @@ async def test_a_refusal_says_nothing_of_the_way(status: int) -> None:
                 await listen(made)
             assert isinstance(error.value, AccessRefusedError) == (status in (401, 403))
         assert made._way() is Way.STREAM
+
+
+async def test_a_report_that_is_to_come_again_is_not_refused() -> None:
+    """R36: of 429 and 503 the reporter keeps the report and tries again; only of others it drops it."""
+    answers = iter([429, 503, 202])
+
+    async def put_off(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=next(answers), body=Receipt().encode(), headers={"Retry-After": "1"})
+
+    app = web.Application()
+    app.router.add_post(REPORTS_PATH, put_off)
+    async with (
+        serve(app, Address(host="127.0.0.1", port=0), name="agents") as address,
+        aiohttp.ClientSession() as session,
+    ):
+        made = StreamQueue(session, f"http://{address}", lambda: Secret(b"token"), PATIENCE)
+        for _ in range(2):
+            with pytest.raises(QueueError) as error:
+                await made.send("seal", b"{}")
+            assert not isinstance(error.value, ReportRefusedError | AccessRefusedError)
+        assert await made.send("seal", b"{}") == Receipt()
 
 
 async def test_nobody_there_says_nothing_of_the_way() -> None:

@@ -1,18 +1,19 @@
 """What agents say, over real HTTP on a state on disk."""
 
+import asyncio
 import json
+import time
 from datetime import timedelta
 
 import pytest
 
-from bellpull.contract.message import MAX_BYTES
+from bellpull.contract.message import MAX_BYTES, MEDIA_TYPE
 from bellpull.contract.report import Heartbeat, Report
 from bellpull.contract.seal import SealType, seal
-from bellpull.contract.stream import (
-    SEAL_HEADER,
-)
+from bellpull.contract.stream import REPORTS_PATH, SEAL_HEADER
 from bellpull.contract.text import Name
 from bellpull.runtime.clock import utc_now
+from gateway.app.turns import LARGE, TooOften, Turns
 from tests.gateway.agents import AGENT_KEY, OTHER_KEY, TOKEN, Gateway, gateway, record
 from tests.gateway.examples import T0, WEB, heartbeat, push, report, seconds, sync_state
 
@@ -121,3 +122,39 @@ async def test_nothing_secret_is_logged(gateway: Gateway, capsys: pytest.Capture
     logged = "".join(capsys.readouterr())
     assert "report refused" in logged
     assert "s" * 43 not in logged
+
+
+async def test_one_message_of_an_agent_is_in_work_at_a_time(gateway: Gateway) -> None:
+    """R41: what comes beside it is to come again, and is taken then; other agents do not wait for it."""
+    host, port = gateway.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST {REPORTS_PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: {MEDIA_TYPE}"
+    writer.write(f"{head}\r\nContent-Length: 9\r\n\r\nhalf".encode())
+    async with asyncio.timeout(10):
+        while (await gateway.report(heartbeat(1)))[0] != 429:  # noqa: ASYNC110 - it may be there before the other
+            await asyncio.sleep(0.01)
+    assert (await gateway.report(report(2)))[0] == 429
+    other = Name("web-2")
+    gateway.records[other] = record(token="bpa_web-2_x", agent=other, key=OTHER_KEY)
+    status, _ = await gateway.report(report(agent=other), token="bpa_web-2_x", signer=OTHER_KEY)
+    assert status == 202
+    writer.write(b" done")
+    assert b" 403 " in await reader.readline()
+    assert (await gateway.report(report(2)))[0] == 202
+    writer.close()
+
+
+async def test_large_messages_of_an_agent_rest_for_as_long_as_they_took() -> None:
+    """R41: they share the interpreter with deliveries; small ones go on."""
+
+    def slow() -> int:
+        time.sleep(0.2)
+        return 7
+
+    turns = Turns()
+    assert await turns.run(WEB, LARGE + 1, slow) == 7
+    with pytest.raises(TooOften) as refused:
+        await turns.run(WEB, LARGE + 1, lambda: 8)
+    assert 0 < refused.value.again_s < 60
+    assert await turns.run(WEB, LARGE, lambda: 9) == 9
+    assert await turns.run(Name("web-2"), LARGE + 1, lambda: 10) == 10
