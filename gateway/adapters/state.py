@@ -26,8 +26,7 @@ from gateway.adapters.recovery import Damage, recovering
 from gateway.adapters.rejected import read_rejections, write_rejections
 from gateway.adapters.tables import STATE
 from gateway.adapters.upkeep import Kept, Rows
-from gateway.core.answer import Answer
-from gateway.core.projection import answer_of, answers_in
+from gateway.core.answer import Answer, answer_of, answers_in
 from gateway.core.rejections import Changes, Rejection
 from gateway.core.room import Limits
 from gateway.ports.disk import WriteRefused

@@ -1,13 +1,21 @@
-"""What was announced, and what a Sync said of it: the two values that the projection brings together."""
+"""What was announced, and what a Sync said of it: the two values that the projection brings together.
+
+Times are the gateway's. `at_gateway` translates an agent's, by the age it had when the message was sealed, so
+that a wrong clock there orders nothing here. Known inexactness: a second, in favour of "not answered yet".
+"""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
-from bellpull.contract.report import ReportHops
+from bellpull.contract.report import Heartbeat, Report, ReportHops, Watches
 from bellpull.contract.text import CommitId, MessageId, Name, SyncName
 from bellpull.contract.word import Word
 
-__all__ = ["Announcement", "Answer"]
+__all__ = ["Announcement", "Answer", "answer_of", "answers_in", "at_gateway"]
+
+_SEAL_TICK: Final = timedelta(seconds=1)
+"""A seal's time is in whole seconds, cut down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,3 +82,70 @@ class Answer:
     contained: bool | None = None
     message: str = ""
     hops: ReportHops | None = None
+
+
+def at_gateway(moment: datetime, *, issued: datetime, received: datetime) -> datetime:
+    """Translate an agent's `moment` to the gateway's clock.
+
+    Args:
+        moment: by the agent's clock.
+        issued: when the message was sealed, by the agent's clock, in whole seconds.
+        received: when it came, by the gateway's clock.
+
+    A moment beyond what times can be is taken as `received`.
+    """
+    try:
+        return min(received, received - (issued + _SEAL_TICK - moment))
+    except OverflowError:
+        return received
+
+
+def answer_of(report: Report, *, issued: datetime, received: datetime) -> Answer:
+    """Return the word that a report says."""
+    return Answer(
+        agent=report.agent,
+        environment=report.environment,
+        sync=report.sync,
+        epoch=report.epoch,
+        seq=report.seq,
+        repository=report.watches.repository.key,
+        ref=_full_ref(report.watches),
+        word=report.word,
+        commit=report.commit,
+        events=report.trigger.events,
+        begun=at_gateway(report.hops.started, issued=issued, received=received),
+        finished=at_gateway(report.hops.finished, issued=issued, received=received),
+        superseded_by=report.superseded_by,
+        contained=report.contained,
+        message=report.message,
+        hops=report.hops,
+    )
+
+
+def answers_in(heartbeat: Heartbeat, *, issued: datetime, received: datetime) -> tuple[Answer, ...]:
+    """Return the words that a full heartbeat repeats, in the order they were said (R36)."""
+    return tuple(
+        Answer(
+            agent=heartbeat.agent,
+            environment=heartbeat.environment,
+            sync=state.sync,
+            epoch=heartbeat.epoch,
+            seq=heartbeat.seq,
+            repository=state.watches.repository.key,
+            ref=_full_ref(state.watches),
+            word=outcome.word,
+            commit=outcome.commit,
+            events=outcome.events,
+            begun=None,
+            finished=at_gateway(outcome.finished, issued=issued, received=received),
+            superseded_by=outcome.superseded_by,
+            contained=outcome.contained,
+            message=outcome.message,
+        )
+        for state in heartbeat.full or ()
+        for outcome in state.outcomes
+    )
+
+
+def _full_ref(watches: Watches) -> str | None:
+    return None if watches.ref is None else watches.ref.full

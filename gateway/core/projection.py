@@ -3,10 +3,7 @@
 An outcome answers an announcement, not a commit: A -> B -> A by force is three announcements, and last week's
 `applied` answers none of today's. A word that got lost is repaired from the last ten that a full heartbeat
 carries; a commit that an agent never heard of is closed by the next one that it answered. What is open is never
-green: an agent that is away, or was never heard, is named.
-
-Times are the gateway's. `at_gateway` translates an agent's, by the age it had when the message was sealed, so
-that a wrong clock there orders nothing here. Known inexactness: a second, in favour of "not answered yet".
+green: an agent that is away, or was never heard, is named. All times are the gateway's.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from bellpull.contract.report import Heartbeat, NotHearing, Report, ReportHops, SyncState, Watches
+from bellpull.contract.report import NotHearing, ReportHops, SyncState, Watches
 from bellpull.contract.text import CommitId, Name, Note, SyncName
 from bellpull.contract.word import WORDS, Word, may_replace
 from gateway.core.answer import Announcement, Answer
@@ -25,16 +22,11 @@ __all__ = [
     "AgentView",
     "Overlay",
     "Standing",
-    "answer_of",
-    "answers_in",
-    "at_gateway",
     "standings",
 ]
 
 AWAY_AFTER: Final = timedelta(seconds=90)
 """Three digests missed (R23)."""
-_SEAL_TICK: Final = timedelta(seconds=1)
-"""A seal's time is in whole seconds, cut down."""
 _STAY: Final = frozenset({Word.SUPERSEDED, Word.WITHDRAWN})
 """Final words that do not depend on which commit the run took."""
 
@@ -98,69 +90,6 @@ class Standing:
     not_hearing: NotHearing | None = None
 
 
-def at_gateway(moment: datetime, *, issued: datetime, received: datetime) -> datetime:
-    """Translate an agent's `moment` to the gateway's clock.
-
-    Args:
-        moment: by the agent's clock.
-        issued: when the message was sealed, by the agent's clock, in whole seconds.
-        received: when it came, by the gateway's clock.
-
-    A moment beyond what times can be is taken as `received`.
-    """
-    try:
-        return min(received, received - (issued + _SEAL_TICK - moment))
-    except OverflowError:
-        return received
-
-
-def answer_of(report: Report, *, issued: datetime, received: datetime) -> Answer:
-    """Return the word that a report says."""
-    return Answer(
-        agent=report.agent,
-        environment=report.environment,
-        sync=report.sync,
-        epoch=report.epoch,
-        seq=report.seq,
-        repository=report.watches.repository.key,
-        ref=_full_ref(report.watches),
-        word=report.word,
-        commit=report.commit,
-        events=report.trigger.events,
-        begun=at_gateway(report.hops.started, issued=issued, received=received),
-        finished=at_gateway(report.hops.finished, issued=issued, received=received),
-        superseded_by=report.superseded_by,
-        contained=report.contained,
-        message=report.message,
-        hops=report.hops,
-    )
-
-
-def answers_in(heartbeat: Heartbeat, *, issued: datetime, received: datetime) -> tuple[Answer, ...]:
-    """Return the words that a full heartbeat repeats, in the order they were said (R36)."""
-    return tuple(
-        Answer(
-            agent=heartbeat.agent,
-            environment=heartbeat.environment,
-            sync=state.sync,
-            epoch=heartbeat.epoch,
-            seq=heartbeat.seq,
-            repository=state.watches.repository.key,
-            ref=_full_ref(state.watches),
-            word=outcome.word,
-            commit=outcome.commit,
-            events=outcome.events,
-            begun=None,
-            finished=at_gateway(outcome.finished, issued=issued, received=received),
-            superseded_by=outcome.superseded_by,
-            contained=outcome.contained,
-            message=outcome.message,
-        )
-        for state in heartbeat.full or ()
-        for outcome in state.outcomes
-    )
-
-
 def standings(
     announcement: Announcement,
     *,
@@ -190,10 +119,6 @@ def standings(
         replace(one, not_hearing=None if one.sync is None else told.get((one.agent, one.sync)))
         for one in sorted(found, key=lambda one: (one.agent, one.sync or ""))
     )
-
-
-def _full_ref(watches: Watches) -> str | None:
-    return None if watches.ref is None else watches.ref.full
 
 
 _Key = tuple[Name, SyncName]

@@ -9,8 +9,8 @@ from bellpull.contract.report import NotHearing, SyncState, Watches
 from bellpull.contract.repository import Ref
 from bellpull.contract.text import MessageId, Name, Note, SyncName
 from bellpull.contract.word import WORDS, Word
-from gateway.core.answer import Announcement, Answer
-from gateway.core.projection import AgentView, Overlay, Standing, at_gateway, standings
+from gateway.core.answer import Announcement, Answer, at_gateway
+from gateway.core.projection import AgentView, Overlay, Standing, standings
 from tests.gateway.examples import GITHUB, T0, commit, repository, seconds
 
 WEB, PRODUCTION, SITE = Name("web-1"), Name("production"), SyncName("default/site")

@@ -8,7 +8,7 @@ from bellpull.contract.report import Outcome
 from bellpull.contract.text import MessageId, SyncName
 from bellpull.contract.word import Word
 from gateway.adapters.state import SqliteState, open_state
-from gateway.core.projection import answer_of
+from gateway.core.answer import answer_of
 from gateway.ports.state import Heard, Put
 from tests.gateway.examples import SITE, T0, WEB, commit, heartbeat, report, seconds, sync_state
 
