@@ -13,8 +13,8 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from typing import Final, Self
 
-from gateway.adapters.receiver import LENGTH, LENGTHS, authentic, described
-from gateway.core.receive import Outcome, Rejected, Source, receive
+from gateway.adapters.receiver import LENGTH, LENGTHS, described, refused
+from gateway.core.receive import Outcome, Rejected, Source
 from gateway.core.request import Request
 
 __all__ = ["Apart"]
@@ -47,8 +47,8 @@ class Apart:
     async def receive(self, request: Request, source: Source) -> Outcome:
         """Return what becomes of a delivery; one whose process ended (for want of memory) is to come again."""
         async with self._turn:
-            if not await asyncio.to_thread(authentic, request, source):
-                return receive(request, source, request.received)
+            if (rejected := await asyncio.to_thread(refused, request, source)) is not None:
+                return rejected
             try:
                 process = self._taken() or await self._start()
             except OSError as error:

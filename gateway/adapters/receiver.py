@@ -14,11 +14,11 @@ from typing import Final
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.secret import Secret
 from gateway.core.providers import PROVIDERS
-from gateway.core.receive import Outcome, Source, receive
+from gateway.core.receive import Outcome, Rejected, Source, receive, refusal
 from gateway.core.request import Headers, Request
 from gateway.core.verified import Unverified
 
-__all__ = ["LENGTH", "LENGTHS", "Described", "answer", "authentic", "described"]
+__all__ = ["LENGTH", "LENGTHS", "Described", "answer", "described", "refused"]
 
 LENGTHS: Final = struct.Struct(">QQ")
 LENGTH: Final = struct.Struct(">Q")
@@ -41,9 +41,10 @@ def described(request: Request, source: Source) -> bytes:
     return pickle.dumps(value)
 
 
-def authentic(request: Request, source: Source) -> bool:
-    """Whether anything vouches for a delivery."""
-    return not isinstance(PROVIDERS[source.provider].verify(request, source.secrets), Unverified)
+def refused(request: Request, source: Source) -> Rejected | None:
+    """Return the refusal of a delivery that nothing vouches for."""
+    checked = PROVIDERS[source.provider].verify(request, source.secrets)
+    return refusal(checked) if isinstance(checked, Unverified) else None
 
 
 def answer(description: bytes, body: bytes, now: datetime) -> Outcome:

@@ -24,6 +24,7 @@ from bellpull.runtime.turn import Turn
 from gateway.app.intake import Intake
 from gateway.app.receiving import Large, Receiving
 from gateway.app.refusals import Refusals
+from gateway.core.audience import spread_out
 from gateway.core.providers import PROVIDERS
 from gateway.core.receive import Accepted, Ignored, Outcome, Rejected, Source, refuse_head
 from gateway.core.rejections import Refusal, presentable
@@ -40,6 +41,10 @@ _Log = Callable[..., object]
 _log = logger("gateway.hooks")
 
 
+def _at_once(_: str) -> float:
+    return 0.0
+
+
 class Hooks:
     """Takes deliveries.
 
@@ -50,6 +55,7 @@ class Hooks:
         intake: reads the bodies.
         large: receives large ones; a thread where it is not said.
         refusals: is told of what is refused.
+        spread: over how many seconds those who hear of a repository (a key) should look at it, as of now.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class Hooks:
         large: Large | None = None,
         *,
         refusals: Refusals | None = None,
+        spread: Callable[[str], float] = _at_once,
     ) -> None:
         self._sources = sources
         self._journal = journal
@@ -68,6 +75,7 @@ class Hooks:
         self._receiving = Receiving(large)
         self._notes: Turn[Callable[[], None]] = Turn(_note_all)
         self._refusals = refusals or Refusals()
+        self._spread = spread
         deliveries = metrics.counter(
             "bellpull_deliveries",
             "Requests to the hooks listener; the source is empty where none has that name.",
@@ -139,7 +147,7 @@ class Hooks:
     async def _store(self, accepted: Accepted, source: Source) -> tuple[web.Response, dict[str, object]]:
         try:
             stored = await self._journal.accept(
-                accepted.messages,
+                [spread_out(message, self._spread) for message in accepted.messages],
                 source=source.name,
                 delivery=accepted.delivery,
                 body_digest=accepted.digest,

@@ -99,6 +99,10 @@ class _Watched:
         """Return the enrolment records."""
         return self._enrolments.value
 
+    def spread(self, repository: str) -> float:
+        """Return over how many seconds those who may hear of a repository (a key) should look at it."""
+        return self._enrolments.value.audience.spread(repository)
+
     def _follow(self, name: str, references: list[SecretRef], read: Callable[[Problems], _T | None]) -> Watched[_T]:
         def checked() -> _T:
             problems = Problems(self._path)
@@ -119,7 +123,6 @@ class _Watched:
                 provider=Name(source.provider),
                 secrets=tuple(_secrets(problems, f"sources[{index}].secrets", source)),
                 repositories=source.repositories,
-                spread=lambda repository: self._enrolments.value.audience.spread(repository),
             )
             for index, source in enumerate(self._config.sources)
         }
@@ -197,7 +200,9 @@ async def _serve(
         routes = api_routes(journal, state, watched.enrolments, refusals)
         intake = Intake()
         apart = await stack.enter_async_context(Apart())
-        hooks = Hooks(watched.sources, journal, metrics, intake, apart.receive, refusals=refusals)
+        hooks = Hooks(
+            watched.sources, journal, metrics, intake, apart.receive, refusals=refusals, spread=watched.spread
+        )
         readiness = Readiness(journal=journal, data=data, stopping=stop.is_set, standing=standing)
         console = console_app(readiness, metrics, routes)
         bound = {

@@ -5,13 +5,15 @@ are spread over as long as keeps them at `AT_ONCE` a second, and at most over `L
 server some 20 ms, so that one core of it can keep up with 500 agents, and ten with 5,000.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
-from bellpull.contract.event import LONGEST_SPREAD_S
+from bellpull.contract.event import LONGEST_SPREAD_S, RefUpdated
+from bellpull.contract.message import Message
 from bellpull.contract.patterns import matches
 
-__all__ = ["AT_ONCE", "Audience", "may_hear", "spread_of"]
+__all__ = ["AT_ONCE", "Audience", "may_hear", "spread_of", "spread_out"]
 
 AT_ONCE: Final = 50
 """Agents that may look at one repository in the same second."""
@@ -30,6 +32,13 @@ def may_hear(repositories: Sequence[str], repository: str) -> bool:
 def spread_of(agents: int) -> float:
     """Return over how many seconds so many agents should look at one repository."""
     return 0.0 if agents < AT_ONCE else min(agents / AT_ONCE, LONGEST_SPREAD_S)
+
+
+def spread_out(message: Message, spread: Callable[[str], float]) -> Message:
+    """Return `message` with what `spread` says of its repository (a key), in seconds."""
+    if not isinstance(message.data, RefUpdated) or not (seconds := spread(message.data.repository.key)):
+        return message
+    return replace(message, data=replace(message.data, spread=seconds))
 
 
 class Audience:

@@ -6,7 +6,7 @@ signature over the raw bytes, and only then what is in it. An authentic delivery
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
@@ -24,13 +24,9 @@ from gateway.core.providers.provider import Ignored, RefChange
 from gateway.core.request import Headers, Request
 from gateway.core.verified import Unverified
 
-__all__ = ["Accepted", "Ignored", "Outcome", "Rejected", "Source", "receive", "refuse_head"]
+__all__ = ["Accepted", "Ignored", "Outcome", "Rejected", "Source", "receive", "refusal", "refuse_head"]
 
 _CHARSET: Final = re.compile(rb'charset=(?:utf-8|"utf-8")', re.IGNORECASE)
-
-
-def _at_once(_: str) -> float:
-    return 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +38,6 @@ class Source:
     provider: Name
     secrets: tuple[Secret, ...]
     repositories: tuple[str, ...]
-    spread: Callable[[str], float] = _at_once
-    """Over how many seconds those who hear of a repository (a key) should look at it, by the records as of now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +78,7 @@ def receive(request: Request, source: Source, now: datetime) -> Outcome:
     provider = PROVIDERS[source.provider]
     checked = provider.verify(request, source.secrets)
     if isinstance(checked, Unverified):
-        return Rejected(status=401, reason=checked.reason, told="the signature was not accepted")
+        return refusal(checked)
     try:
         decoded = provider.decode(checked, request.headers)
     except PayloadError as error:
@@ -96,6 +90,11 @@ def receive(request: Request, source: Source, now: datetime) -> Outcome:
             return _accept(decoded, checked.assurance, request, source, now)
         case _:
             assert_never(decoded)
+
+
+def refusal(unverified: Unverified) -> Rejected:
+    """Return the answer to what nothing vouches for; what it says is the same whatever was wrong."""
+    return Rejected(status=401, reason=unverified.reason, told="the signature was not accepted")
 
 
 def _accept(
@@ -131,7 +130,6 @@ def _message(change: RefChange, by: Delivery, source: Source, received: datetime
             actor=change.actor,
             delivery=by,
             hops=EventHops(received=received, accepted=now, pushed=change.pushed),
-            spread=source.spread(change.repository.key),
         ),
     )
 

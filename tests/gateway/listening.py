@@ -1,6 +1,6 @@
 """A hooks listener over real HTTP, with a journal on disk."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -15,6 +15,7 @@ from bellpull.runtime.metrics import Metrics
 from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.app.hooks import Hooks
 from gateway.app.intake import Intake
+from gateway.app.receiving import Large
 from gateway.app.refusals import Refusals
 from tests.gateway.github import NOW, SOURCE, headers, payload
 
@@ -37,10 +38,16 @@ class Listener:
 
 
 @asynccontextmanager
-async def listener(folder: Path, intake: Intake | None = None) -> AsyncIterator[Listener]:
+async def listener(
+    folder: Path,
+    intake: Intake | None = None,
+    large: Large | None = None,
+    spread: Callable[[str], float] = lambda _: 0.0,
+) -> AsyncIterator[Listener]:
     metrics = Metrics()
     async with open_journal(folder / "journal.db", NOW) as journal, aiohttp.ClientSession() as session:
-        hooks = Hooks(lambda: {"github": SOURCE}, journal, metrics, intake, refusals=(refusals := Refusals()))
+        refusals = Refusals()
+        hooks = Hooks(lambda: {"github": SOURCE}, journal, metrics, intake, large, refusals=refusals, spread=spread)
         async with serve(hooks.app(), Address(host="127.0.0.1", port=0), name="hooks") as address:
             yield Listener(
                 url=f"http://{address}", session=session, journal=journal, metrics=metrics, refusals=refusals

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -29,7 +30,7 @@ def _pids(apart: Apart) -> list[int]:
 
 def _change(message: Message) -> object:
     assert isinstance(message.data, RefUpdated)
-    return message.data.repository, message.data.ref, message.data.before, message.data.after, message.data.delivery
+    return replace(message.data, hops=replace(message.data.hops, accepted=NOW))
 
 
 CASES = (

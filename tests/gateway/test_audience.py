@@ -1,15 +1,19 @@
 """How far apart agents should look that hear of the same push (R29)."""
 
-from dataclasses import replace
+from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bellpull.contract.event import LONGEST_SPREAD_S, RefUpdated
+from bellpull.contract.message import Message, decode
+from gateway.adapters.apart import Apart
+from gateway.app.intake import SMALL
 from gateway.core.audience import AT_ONCE, Audience, may_hear, spread_of
-from gateway.core.receive import Accepted, receive
-from tests.gateway.github import NOW, SOURCE, payload, request
+from tests.gateway.github import payload
+from tests.gateway.listening import listener
 
 SITE, SHOP = "github.com/acme/site", "github.com/acme/shop"
 
@@ -45,9 +49,15 @@ def test_what_is_remembered_is_what_would_be_counted(rights: list[tuple[str, ...
         assert audience.spread(repository) == spread_of(sum(may_hear(each, repository) for each in rights))
 
 
-def test_an_accepted_event_carries_the_spread_of_its_repository() -> None:
-    accepted = receive(request(payload()), replace(SOURCE, spread=Audience([("**",)] * 100).spread), NOW)
-    assert isinstance(accepted, Accepted)
-    (event,) = (message.data for message in accepted.messages)
-    assert isinstance(event, RefUpdated)
-    assert event.spread == 2.0
+@pytest.mark.parametrize("size", [0, 2 * SMALL], ids=["small", "large, received apart"])
+async def test_an_accepted_event_carries_the_spread_of_its_repository(size: int, tmp_path: Path) -> None:
+    async with (
+        Apart() as apart,
+        listener(tmp_path, large=apart.receive, spread=Audience([("**",)] * 100).spread) as hooks,
+    ):
+        status, _ = await hooks.post(orjson.dumps(payload() | {"padding": "x" * size}))
+        (row,) = await hooks.journal.page(0)
+    message = decode(row.body)
+    assert isinstance(message, Message)
+    assert isinstance(message.data, RefUpdated)
+    assert (status, message.data.spread) == (202, 2.0)
