@@ -30,9 +30,7 @@ from bellpull.contract.text import CommitId, RefName, SyncName, TreePath, text
 from bellpull.runtime.config import Settings
 from bellpull.runtime.duration import Duration, duration, shown, within
 
-__all__ = ["API_VERSION", "DirectoryTarget", "Guard", "OnChange", "SecretName", "Source", "Sync", "Target"]
-
-API_VERSION: Final = "bellpull.dev/v1alpha1"
+__all__ = ["DirectoryTarget", "Guard", "OnChange", "SecretName", "Source", "Sync", "Target"]
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _URL_WITH_USER: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*@")

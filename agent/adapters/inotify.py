@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import Final, Self
+from typing import Final
 
 __all__ = ["Event", "Inotify", "Mask"]
 
@@ -91,12 +91,6 @@ class Inotify:
     def close(self) -> None:
         """Give everything back."""
         os.close(self._descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @staticmethod
     def _checked(result: int) -> int:

@@ -7,7 +7,6 @@ agent then reconciles everything once.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -78,10 +77,6 @@ class StateFolder:
         except (ValueError, ContractError) as error:
             _log.warning("the record of a Sync cannot be read and is begun anew", file=str(path), error=str(error))
             return SyncRecord()
-
-    def records(self, syncs: tuple[SyncName, ...]) -> Mapping[SyncName, SyncRecord]:
-        """Return what is known of each of these Syncs. Blocks."""
-        return {sync: self.record(sync) for sync in syncs}
 
     async def save_record(self, sync: SyncName, record: SyncRecord) -> None:
         """Keep what is now known of a Sync."""

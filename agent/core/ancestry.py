@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Final
 
 from agent.core.announced import Announced
-from bellpull.contract.text import CommitId, MessageId
+from bellpull.contract.text import CommitId
 
 __all__ = [
     "Ancestry",
@@ -36,7 +36,6 @@ __all__ = [
     "Superseded",
     "contained",
     "decide",
-    "share",
 ]
 
 
@@ -170,12 +169,6 @@ def _of_announced(
 def contained(ancestry: Ancestry) -> bool | None:
     """Return the `contained` of a superseded commit: yes, no, or unknown."""
     return _CONTAINED[ancestry]
-
-
-def share(announcements: Collection[Announced], tip: CommitId) -> tuple[tuple[MessageId, ...], tuple[Announced, ...]]:
-    """Share out what a run of `tip` covers: events its own word answers, and announcements the tip superseded."""
-    own = tuple(one.event for one in announcements if one.commit == tip)
-    return own, tuple(one for one in announcements if one.commit != tip)
 
 
 def _gone(announced: Announced | None, *, ended: bool) -> Decision:

@@ -19,7 +19,6 @@ from agent.core.ancestry import (
     Superseded,
     contained,
     decide,
-    share,
 )
 from agent.core.announced import Announced
 from bellpull.contract.text import CommitId, MessageId
@@ -257,14 +256,6 @@ def test_the_deadline_ends_the_waiting(situation: dict[str, object]) -> None:
 def test_what_is_superseded_is_superseded_by_the_tip(situation: dict[str, object]) -> None:
     decision = of(situation)
     assert not isinstance(decision, Superseded) or decision.by == situation["tip"]
-
-
-@given(st.lists(updates), commits)
-def test_a_run_answers_every_announcement_once(announcements: list[Announced], tip: CommitId) -> None:
-    """Each is answered either by the word of the run, which resolved the ref to its commit, or by the tip."""
-    own, passed = share(announcements, tip)
-    assert sorted(own + tuple(one.event for one in passed)) == sorted(one.event for one in announcements)
-    assert all(one.commit != tip for one in passed)
 
 
 @pytest.mark.parametrize(
