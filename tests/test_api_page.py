@@ -12,8 +12,8 @@ from aiohttp import web
 
 from bellpull.contract.text import Name
 from bellpull.runtime import http
+from bellpull.runtime.address import Address
 from bellpull.runtime.clock import utc_now
-from bellpull.runtime.config import Address
 from bellpull.runtime.metrics import Metrics
 from gateway.adapters.journal import open_journal
 from gateway.adapters.state import open_state

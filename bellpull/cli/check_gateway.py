@@ -10,8 +10,9 @@ import aiohttp
 
 from bellpull.cli.check_tls import fingerprint, of_tls
 from bellpull.cli.finding import Finding, bad, good, of_config, of_folder, of_secret
+from bellpull.runtime.address import Address
 from bellpull.runtime.clock import utc_now
-from bellpull.runtime.config import Address, ConfigError, SecretRef, load, read_secret
+from bellpull.runtime.config import ConfigError, SecretRef, load, read_secret
 from bellpull.runtime.files import locked
 from bellpull.runtime.http import client
 from bellpull.runtime.jose import load_private

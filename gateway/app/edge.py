@@ -8,7 +8,8 @@ from typing import Final
 
 from aiohttp import web
 
-from bellpull.runtime.config import Address, Problems, SecretRef, exposed
+from bellpull.runtime.address import Address
+from bellpull.runtime.config import Problems, SecretRef, exposed
 from bellpull.runtime.http import Limits, network, serve
 from bellpull.runtime.logs import logger
 from bellpull.runtime.reload import Watched, Watcher

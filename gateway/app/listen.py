@@ -6,7 +6,8 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from bellpull.runtime.config import Address, Settings
+from bellpull.runtime.address import Address
+from bellpull.runtime.config import Settings
 from bellpull.runtime.duration import shown
 from bellpull.runtime.http import network
 

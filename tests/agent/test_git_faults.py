@@ -17,7 +17,7 @@ from agent.ports.git import AccessDeniedError, GitError, Remote, RepositoryGoneE
 from bellpull.cli.demo.git_server import GitServer
 from bellpull.contract.text import TreePath
 from bellpull.runtime import http
-from bellpull.runtime.config import Address
+from bellpull.runtime.address import Address
 from tests.agent.mirrored import MAIN, commit_to, contents
 from tests.parts.git import Repository
 from tests.parts.proxy import copy

@@ -14,7 +14,7 @@ from agent.core.reconnect import Patience, Way, Ways
 from agent.ports.queue import AccessRefusedError, QueueError, ReportRefusedError
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.stream import EVENTS_PATH, REPORTS_PATH, RETRY, WAIT, Frame, Receipt, TickFrame, encode_frame
-from bellpull.runtime.config import Address
+from bellpull.runtime.address import Address
 from bellpull.runtime.http import serve
 from bellpull.runtime.secret import Secret
 from tests.gateway.examples import push

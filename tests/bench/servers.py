@@ -23,8 +23,8 @@ from aiohttp import web
 from bellpull.contract.message import Message
 from bellpull.contract.text import Name
 from bellpull.runtime import logs
+from bellpull.runtime.address import Address
 from bellpull.runtime.clock import utc_now
-from bellpull.runtime.config import Address
 from bellpull.runtime.http import serve
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.secret import Secret

@@ -15,7 +15,8 @@ from pydantic_core import PydanticUndefined
 from agent.app.config import AgentConfig
 from agent.core.bounds import MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, MAX_NAME_BYTES, MAX_TOTAL_BYTES
 from agent.spec import Sync
-from bellpull.runtime.config import Address, SecretRef
+from bellpull.runtime.address import Address
+from bellpull.runtime.config import SecretRef
 from gateway.app.config import GatewayConfig
 from gateway.app.enrolment import Enrolment
 from gateway.app.listen import Listener

@@ -27,8 +27,8 @@ from bellpull.contract.stream import (
     TickFrame,
 )
 from bellpull.contract.text import MessageId, Name
+from bellpull.runtime.address import Address
 from bellpull.runtime.clock import utc_now
-from bellpull.runtime.config import Address
 from bellpull.runtime.http import serve
 from bellpull.runtime.jose import Ed25519Signer, generate, public_jwk
 from bellpull.runtime.metrics import Metrics

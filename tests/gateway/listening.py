@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import orjson
 
-from bellpull.runtime.config import Address
+from bellpull.runtime.address import Address
 from bellpull.runtime.http import serve
 from bellpull.runtime.metrics import Metrics
 from gateway.adapters.journal import SqliteJournal, open_journal

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from bellpull.contract.text import MessageId, Name
 from bellpull.contract.word import Word
+from bellpull.runtime.address import Address
 from bellpull.runtime.clock import utc_now
-from bellpull.runtime.config import Address
 from bellpull.runtime.http import serve
 from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.adapters.state import SqliteState, open_state

@@ -6,7 +6,8 @@ import pytest
 from inline_snapshot import snapshot
 
 from bellpull.contract.text import Name
-from bellpull.runtime.config import Address, ConfigError
+from bellpull.runtime.address import Address
+from bellpull.runtime.config import ConfigError
 from gateway.app.config import GatewayConfig, load_config
 from gateway.app.listen import TlsSettings
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from bellpull.runtime.config import Address
+from bellpull.runtime.address import Address
 from bellpull.runtime.http import serve
 from bellpull.runtime.metrics import Metrics
 from gateway.adapters.journal import SqliteJournal, open_journal

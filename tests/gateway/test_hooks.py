@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from bellpull.contract.message import Message, decode
-from bellpull.runtime.config import Address
+from bellpull.runtime.address import Address
 from bellpull.runtime.http import serve
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.secret import Secret

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from bellpull.contract.text import Name
+from bellpull.runtime.address import Address
 from bellpull.runtime.config import (
-    Address,
     ConfigError,
     Problems,
     SecretError,

@@ -14,7 +14,7 @@ import trustme
 from aiohttp import web
 
 from bellpull.runtime import http
-from bellpull.runtime.config import Address
+from bellpull.runtime.address import Address
 
 ANY = Address(host="127.0.0.1", port=0)
 

@@ -19,8 +19,8 @@ from bellpull.contract.message import Message, encode
 from bellpull.contract.report import Report
 from bellpull.contract.seal import PinnedKey, SealType, seal
 from bellpull.contract.text import Name
+from bellpull.runtime.address import Address
 from bellpull.runtime.clock import utc_now
-from bellpull.runtime.config import Address
 from bellpull.runtime.http import client, serve
 from bellpull.runtime.jose import generate, public_jwk
 from bellpull.runtime.metrics import Metrics

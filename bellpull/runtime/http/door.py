@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, cast
 
-from bellpull.runtime.config import Address
+from bellpull.runtime.address import Address
 from bellpull.runtime.http.callers import Caller, Callers, Limits
 from bellpull.runtime.logs import logger
 

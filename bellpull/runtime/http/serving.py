@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from aiohttp import hdrs, web
 
-from bellpull.runtime.config import Address
+from bellpull.runtime.address import Address
 from bellpull.runtime.http.callers import Limits
 from bellpull.runtime.http.door import Connection, Context, Door, beside, listening
 from bellpull.runtime.http.forwarded import client_address
