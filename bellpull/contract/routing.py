@@ -21,6 +21,7 @@ __all__ = [
     "REPORTS",
     "agent_key",
     "agent_queue",
+    "binding_key",
     "report_key",
     "routing_key",
 ]
@@ -44,6 +45,15 @@ def routing_key(repository: Repository, ref: Ref) -> str:
     """Return the key under which an event about `ref` of `repository` is published."""
     words = (repository.host, repository.path, ref.kind.value, ref.name)
     return ".".join(_word(word.casefold(), budget) for word, budget in zip(words, BUDGETS, strict=True))
+
+
+def binding_key(host: str | None = None, path: str | None = None) -> str:
+    """Return what binds a queue to every ref of a repository; None stands for any host, or any path."""
+    words = (host, path)
+    bound = (
+        "*" if word is None else _word(word.casefold(), budget) for word, budget in zip(words, BUDGETS, strict=False)
+    )
+    return ".".join((*bound, "*", "*"))
 
 
 def agent_queue(agent: Name) -> str:
