@@ -15,8 +15,9 @@ import pytest_asyncio
 import yaml
 
 from bellpull.cli.demo.git_server import GitServer
+from bellpull.cli.demo.program import Program
 from bellpull.cli.demo.repository import NOWHERE, Push
-from bellpull.cli.demo.world import Program, World, world
+from bellpull.cli.demo.world import World, world
 from tests.e2e.site import Site, document, open_to_all, until
 from tests.parts.git import Repository
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 import orjson
 
 from bellpull.cli.demo.git_server import GitServerError
+from bellpull.cli.demo.program import WorldError
 from bellpull.cli.demo.steps import STEPS, Happened, Step, StepFailedError
-from bellpull.cli.demo.world import World, WorldError, world
+from bellpull.cli.demo.world import World, world
 
 __all__ = ["run"]
 
