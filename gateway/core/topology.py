@@ -1,0 +1,260 @@
+"""What there has to be in RabbitMQ for an installation: a value, made from its name and its agents' rights.
+
+It is a set of things, each as RabbitMQ's own definitions have it: a virtual host, exchanges, a queue for each agent,
+bindings, policies, users and what they may do. `difference` compares two such sets, `definitions` writes them.
+
+A queue's arguments can never be changed, so they are the two that never have to be; all else is a policy (R21).
+Agents may read their own queue and publish under their own key, the gateways may publish events and hear what comes
+back, and nobody who runs may make, bind, empty or remove what is here. Topic permissions let everything pass where
+there are none, so agents have one for each exchange, also for that to which they have no way.
+
+Bindings hear at least what an agent's patterns admit: a part of a word cannot be compared, so that `HOST/ORG/*` is
+bound as all of HOST, and a pattern with a star in its host as all hosts that have its path, or as everything. What an
+agent hears beyond its own it leaves alone.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final, TypeAlias
+
+from bellpull.contract.routing import (
+    DEAD_LETTERS,
+    EVENTS,
+    HEARTBEATS,
+    REPORTS,
+    agent_key,
+    agent_queue,
+    binding_key,
+    report_key,
+)
+from bellpull.contract.text import Name
+
+__all__ = [
+    "Arguments",
+    "Binding",
+    "Exchange",
+    "Permission",
+    "Policy",
+    "Queue",
+    "Thing",
+    "TopicPermission",
+    "User",
+    "VirtualHost",
+    "arguments",
+    "bound_to",
+    "owner_tag",
+    "topology",
+]
+
+Arguments: TypeAlias = frozenset[tuple[str, str | int | bool]]
+"""What RabbitMQ calls a table, here of plain values only."""
+
+_WEEK_MS: Final = 7 * 24 * 3600 * 1000
+_BOUNDS: Final[Mapping[str, str | int]] = {
+    "max-length": 10_000,
+    "max-length-bytes": 64 * 1024 * 1024,
+    "overflow": "drop-head",
+}
+_NOTHING: Final = "^$"
+
+
+def arguments(table: Mapping[str, str | int | bool]) -> Arguments:
+    """Return a table as a value."""
+    return frozenset(table.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualHost:
+    """The one of an installation, in which all else is."""
+
+    section: ClassVar[str] = "vhosts"
+    identity: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """Where messages are published."""
+
+    section: ClassVar[str] = "exchanges"
+    identity: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    type: str
+    durable: bool = True
+    auto_delete: bool = False
+    internal: bool = False
+    arguments: Arguments = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """Where messages wait."""
+
+    section: ClassVar[str] = "queues"
+    identity: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    durable: bool = True
+    auto_delete: bool = False
+    arguments: Arguments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """Which messages of an exchange a queue gets: all of it says which binding it is."""
+
+    section: ClassVar[str] = "bindings"
+    identity: ClassVar[tuple[str, ...]] = ("source", "destination", "destination_type", "routing_key", "arguments")
+    source: str
+    destination: str
+    destination_type: str = "queue"
+    routing_key: str = ""
+    arguments: Arguments = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What holds for all queues whose names fit."""
+
+    section: ClassVar[str] = "policies"
+    identity: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    pattern: str
+    applies_to: str = "queues"
+    priority: int = 0
+    definition: Arguments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Who may log in; whether it is of an installation its tags say."""
+
+    section: ClassVar[str] = "users"
+    identity: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    tags: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """What a user may do in the virtual host: regular expressions on the names of queues and exchanges."""
+
+    section: ClassVar[str] = "permissions"
+    identity: ClassVar[tuple[str, ...]] = ("user",)
+    user: str
+    configure: str = _NOTHING
+    write: str = _NOTHING
+    read: str = _NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicPermission:
+    """Under which keys a user may publish to a topic exchange, and bind from it."""
+
+    section: ClassVar[str] = "topic_permissions"
+    identity: ClassVar[tuple[str, ...]] = ("user", "exchange")
+    user: str
+    exchange: str
+    write: str = _NOTHING
+    read: str = _NOTHING
+
+
+Thing: TypeAlias = VirtualHost | User | Permission | TopicPermission | Exchange | Queue | Policy | Binding
+
+
+def topology(
+    *, installation: Name, vhost: str, gateway: str, agents: Mapping[Name, Iterable[str]]
+) -> frozenset[Thing]:
+    """Return all that has to be there.
+
+    Args:
+        installation: whose it is.
+        vhost: the virtual host, which is the installation's own.
+        gateway: the user as which its gateways log in.
+        agents: the patterns of each agent's record; agents log in by their names.
+
+    Raises:
+        ValueError: the gateways' user is an agent's.
+    """
+    if gateway in agents:
+        raise ValueError(f"{gateway} is an agent: the gateways need a user of another name")
+    tag = owner_tag(installation)
+    things: set[Thing] = {
+        VirtualHost(name=vhost),
+        *_exchanges(),
+        *_dead_letters(),
+        *_policies(),
+        *_gateway(gateway, tag),
+    }
+    for agent, patterns in agents.items():
+        things.update(_agent(agent, patterns, tag))
+    return frozenset(things)
+
+
+def owner_tag(installation: Name) -> str:
+    """Return the tag that says of a user whose it is: users are the broker's, not a virtual host's."""
+    return f"bellpull.{installation}"
+
+
+def bound_to(pattern: str) -> str:
+    """Return what a queue is bound to, so that it hears at least the events of repositories that `pattern` admits."""
+    host, slash, path = pattern.casefold().partition("/")
+    if not slash or "**" in host:
+        return binding_key()
+    return binding_key(*(None if "*" in word else word for word in (host, path)))
+
+
+def _exchanges() -> Iterator[Thing]:
+    for name in (EVENTS, REPORTS, HEARTBEATS):
+        yield Exchange(name=name, type="topic")
+    yield Exchange(name=DEAD_LETTERS, type="headers")
+
+
+def _dead_letters() -> Iterator[Thing]:
+    """Rejects and what was delivered in vain arrive; what found no room, or grew old, fits no binding (R20).
+
+    The queue is a classic one: one that counts deliveries would at last drop what is only looked at.
+    """
+    yield Queue(name=DEAD_LETTERS, arguments=arguments({"x-queue-type": "classic"}))
+    for reason in ("rejected", "delivery_limit"):
+        table = arguments({"x-match": "all-with-x", "x-first-death-reason": reason})
+        yield Binding(source=DEAD_LETTERS, destination=DEAD_LETTERS, arguments=table)
+
+
+def _policies() -> Iterator[Thing]:
+    """Bounds for every queue; only agents' queues have somewhere for what they reject."""
+    kept = {**_BOUNDS, "message-ttl": _WEEK_MS}
+    rejects = {**kept, "delivery-limit": 20, "dead-letter-exchange": DEAD_LETTERS}
+    yield Policy(name="bellpull.agents", pattern=r"^bellpull\.agent\.", definition=arguments(rejects))
+    yield Policy(name=DEAD_LETTERS, pattern=f"^{_exactly(DEAD_LETTERS)}$", definition=arguments(kept))
+    yield Policy(name="bellpull.gateways", pattern=r"^bellpull\.gw\.", definition=arguments(_BOUNDS))
+
+
+def _gateway(user: str, tag: str) -> Iterator[Thing]:
+    """Gateways publish events, and hear everything into queues of their own (R22)."""
+    own = r"^bellpull\.gw\..*$"
+    yield User(name=user, tags=frozenset({tag}))
+    yield Permission(
+        user=user,
+        configure=own,
+        write=rf"^bellpull\.events$|{own}",
+        read=rf"^bellpull\.(events|reports|heartbeats)$|{own}",
+    )
+
+
+def _agent(agent: Name, patterns: Iterable[str], tag: str) -> Iterator[Thing]:
+    queue = agent_queue(agent)
+    yield Queue(name=queue, arguments=arguments({"x-queue-type": "quorum", "x-single-active-consumer": True}))
+    for key in (agent_key(agent), *map(bound_to, patterns)):
+        yield Binding(source=EVENTS, destination=queue, routing_key=key)
+    yield User(name=agent, tags=frozenset({tag}))
+    yield Permission(user=agent, write=r"^bellpull\.(reports|heartbeats)$", read=f"^{_exactly(queue)}$")
+    own = f"^{_exactly(report_key(agent))}$"
+    yield TopicPermission(user=agent, exchange=REPORTS, write=own)
+    yield TopicPermission(user=agent, exchange=HEARTBEATS, write=own)
+    yield TopicPermission(user=agent, exchange=EVENTS)
+
+
+def _exactly(name: str) -> str:
+    """Return a regular expression, as RabbitMQ reads them, for this name alone."""
+    return re.sub(r"[^A-Za-z0-9_-]", r"\\\g<0>", name)
