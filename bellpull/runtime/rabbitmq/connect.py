@@ -1,0 +1,105 @@
+"""Connections to RabbitMQ: the only module that knows how the client library makes one.
+
+It does not reconnect by itself: whoever uses a connection knows what has to be looked at before it goes on. The
+password and the certificates are read at each connect, so that new ones need no restart. What the library logs is
+left out, as all of it is raised too; no error of ours has the password in it.
+"""
+
+import asyncio
+import logging
+import os
+import ssl
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AuthenticationError, ProbableAuthenticationError
+from yarl import URL
+
+from bellpull.runtime.config import SecretError, read_secret
+from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
+
+__all__ = ["FAILURES", "BrokerError", "connect"]
+
+FAILURES: Final = tuple(CONNECTION_EXCEPTIONS)
+"""All that the library raises when something is wrong with a connection or a channel."""
+_HEARTBEAT_S: Final = 20
+_CONNECT_S: Final = 10.0
+
+for _library in ("aiormq", "aio_pika"):
+    logging.getLogger(_library).setLevel(logging.CRITICAL)
+
+
+class BrokerError(Exception):
+    """The broker cannot be reached, or does not let us in; the message says why, and where."""
+
+
+async def connect(
+    settings: RabbitMQSettings, folder: Path, name: str, *, timeout_s: float = _CONNECT_S
+) -> AbstractConnection:
+    """Connect; the caller closes it.
+
+    Args:
+        settings: where to, and as whom.
+        folder: of the configuration file; paths in the settings are relative to it.
+        name: what the broker shows for this connection, such as `bellpull gateway NAME`.
+        timeout_s: for all of it.
+
+    Raises:
+        BrokerError: it did not come about.
+    """
+    where = f"{settings.host}:{settings.port}"
+    try:
+        url, context = await asyncio.to_thread(_prepare, settings, folder)
+        async with asyncio.timeout(timeout_s):
+            return await aio_pika.connect(url, ssl_context=context, client_properties={"connection_name": name})
+    except TimeoutError as error:
+        raise BrokerError(f"{where}: no answer within {timeout_s:g} s") from error
+    except (AuthenticationError, ProbableAuthenticationError) as error:
+        raise BrokerError(f"{where}: does not let {settings.username} in: {error}") from error
+    except FAILURES as error:
+        raise BrokerError(f"{where}: {_why(error)}") from error
+
+
+def _prepare(settings: RabbitMQSettings, folder: Path) -> tuple[URL, ssl.SSLContext | None]:
+    """Read what is needed; blocks."""
+    try:
+        password = None if settings.password is None else read_secret(settings.password, folder).reveal().decode()
+        context = _context(settings, folder) if settings.tls else None
+    except SecretError as error:
+        raise BrokerError(f"password: {error}") from error
+    except UnicodeDecodeError:
+        raise BrokerError("password: is not UTF-8") from None
+    except (OSError, ValueError) as error:
+        raise BrokerError(f"ca, certificate or key cannot be used: {_why(error)}") from error
+    url = URL.build(
+        scheme="amqps" if settings.tls else "amqp",
+        user=settings.username,
+        password=password,
+        host=settings.host,
+        port=settings.port,
+        query={"heartbeat": _HEARTBEAT_S, "auth": "EXTERNAL" if settings.external else "PLAIN"},
+    )
+    path = "/" if settings.vhost == "/" else f"/{quote(settings.vhost, safe='')}"
+    return url.with_path(path, encoded=True, keep_query=True), context
+
+
+def _context(settings: RabbitMQSettings, folder: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=None if settings.ca is None else folder / settings.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.certificate is not None and settings.key is not None:
+        context.load_cert_chain(folder / settings.certificate, folder / settings.key, password=_no_password)
+    return context
+
+
+def _no_password() -> str:
+    """Keep OpenSSL from asking at the terminal."""
+    raise ValueError("the key is encrypted: what starts by itself needs a key without a password")
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__

@@ -1,0 +1,169 @@
+"""Publishing to RabbitMQ, with the broker's word on each message: the only place where a publish is made.
+
+Traps of the client library that are met here, each with a test of its own:
+
+- A message that no queue takes is confirmed like any other; only what came back before the confirm tells. Without
+  `on_return_raises` the library answers it like a success.
+- What comes back is matched by the message's id, so ids are never used twice on a channel (`Attempt.number`).
+- Messages are not persistent unless that is said.
+- One message that the broker cannot take closes the channel, with all that is in flight on it; as more is under way
+  to the channel that is no more, the broker then closes the connection, too. What was not written yet ends otherwise
+  than what was: only of the latter one is to blame.
+- A connection that goes may cancel what waits on it; that is not the cancellation of who waits.
+- The broker does not refuse what comes while it is short of memory or disk, it just reads no more.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.exceptions import (
+    AMQPChannelError,
+    ChannelInvalidStateError,
+    ConnectionClosed,
+    DeliveryError,
+    PublishError,
+)
+
+from bellpull.contract.message import MEDIA_TYPE
+from bellpull.contract.routing import EVENTS
+from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError
+from gateway.core.sending import Outcome
+
+__all__ = ["SEAL", "Parcel", "Publisher", "open_publisher"]
+
+SEAL: Final = "bellpull-seal"
+"""The header with the seal; the others are for people, and never read."""
+_ANSWER_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """What is published.
+
+    Attributes:
+        message_id: of no other that is in flight.
+        key: the routing key.
+        type: the CloudEvents type.
+        body: the encoded message.
+        seal: over the body.
+        headers: copies of the message's attributes, for people.
+        expires: when a queue may forget it; none is as the queue says.
+    """
+
+    message_id: str
+    key: str
+    type: str
+    body: bytes
+    seal: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    expires: timedelta | None = None
+
+
+@asynccontextmanager
+async def open_publisher(
+    connection: AbstractConnection, user: str, *, answer_s: float = _ANSWER_S
+) -> AsyncIterator["Publisher"]:
+    """Open a channel, and close it at the end; the connection stays.
+
+    Args:
+        connection: that stands.
+        user: whose it is; every message bears it, and the broker checks that.
+        answer_s: how long a confirm may take.
+
+    Raises:
+        BrokerError: there is no channel to be had.
+    """
+    try:
+        async with asyncio.timeout(answer_s):
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            exchange = await channel.get_exchange(EVENTS, ensure=False)
+    except FAILURES as error:
+        raise BrokerError(f"no channel: {str(error) or type(error).__name__}") from error
+    try:
+        yield Publisher(connection, channel, exchange, user, answer_s)
+    finally:
+        with suppress(*FAILURES):
+            async with asyncio.timeout(answer_s):
+                await channel.close()
+
+
+class Publisher:
+    """A channel to publish events on; made by `open_publisher`."""
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        channel: AbstractChannel,
+        exchange: AbstractExchange,
+        user: str,
+        answer_s: float,
+    ) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._exchange = exchange
+        self._user = user
+        self._answer_s = answer_s
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more can be sent."""
+        return not self._channel.is_closed and not self._connection.is_closed
+
+    async def hang_up(self) -> None:
+        """Let the connection go; whatever is in flight ends."""
+        with suppress(*FAILURES):
+            await self._connection.close()
+
+    async def is_blocked(self) -> bool:
+        """Whether the broker said that it takes nothing for now."""
+        if not self.is_open:
+            return False
+        try:
+            async with asyncio.timeout(0):
+                await self._connection.ready()
+        except TimeoutError:
+            return True
+        except FAILURES:
+            return False
+        return False
+
+    async def send(self, parcel: Parcel) -> Outcome:
+        """Publish, and return what the broker said; never raises but when it is cancelled."""
+        try:
+            await self._exchange.publish(self._message(parcel), parcel.key, mandatory=True, timeout=self._answer_s)
+        except PublishError:
+            return Outcome.RETURNED
+        except DeliveryError:
+            return Outcome.NACKED
+        except TimeoutError:
+            return Outcome.TIMED_OUT
+        except (ChannelInvalidStateError, ConnectionClosed):
+            return Outcome.LOST
+        except AMQPChannelError:
+            return Outcome.CLOSED
+        except FAILURES:
+            return Outcome.LOST
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return Outcome.LOST
+        return Outcome.CONFIRMED
+
+    def _message(self, parcel: Parcel) -> Message:
+        return Message(
+            parcel.body,
+            message_id=parcel.message_id,
+            content_type=MEDIA_TYPE,
+            delivery_mode=DeliveryMode.PERSISTENT,
+            type=parcel.type,
+            user_id=self._user,
+            expiration=parcel.expires,
+            headers={SEAL: parcel.seal, **parcel.headers},
+        )
