@@ -15,7 +15,12 @@ from urllib.parse import quote
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AuthenticationError, ProbableAuthenticationError
+from aio_pika.exceptions import (
+    CONNECTION_EXCEPTIONS,
+    AuthenticationError,
+    InvalidFrameError,
+    ProbableAuthenticationError,
+)
 from yarl import URL
 
 from bellpull.runtime.config import SecretError, read_secret
@@ -59,6 +64,8 @@ async def connect(
         raise BrokerError(f"{where}: no answer within {timeout_s:g} s") from error
     except (AuthenticationError, ProbableAuthenticationError) as error:
         raise BrokerError(f"{where}: does not let {settings.username} in: {error}") from error
+    except InvalidFrameError as error:  # it hung up instead of opening the virtual host; the library drops the reason
+        raise BrokerError(f"{where}: has no vhost {settings.vhost} that {settings.username} may enter") from error
     except FAILURES as error:
         raise BrokerError(f"{where}: {_why(error)}") from error
 
