@@ -43,7 +43,7 @@ _log = logger(__name__)
 _SEND_S: Final = 15.0
 _NO_REPORT: Final = frozenset({400, 403, 409, 413, 415})
 _POLL_PAUSE_S: Final = 1.0
-"""An empty answer that comes sooner than this is none that was waited for."""
+"""An answer with nothing new that comes sooner than this is none that was waited for: a cache's, perhaps."""
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _UNREACHED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _T = TypeVar("_T")
@@ -143,17 +143,18 @@ class StreamQueue:
         session: str | None = None
         wait_s = 0  # the first answer comes at once, and shows that the way is open
         while self._way() is Way.POLL:
-            attempt = _Attempt(self._now(), wait_s + 2 * self._patience.soon_s)
+            attempt, new = _Attempt(self._now(), wait_s + 2 * self._patience.soon_s), False
             query = {WAIT: str(wait_s)} | ({} if cursor is None else {AFTER: str(cursor)})
             with self._access.translated("answer to a poll"):
                 async with self._ask(attempt, params=query) as response:
                     before, session = session, response.headers.get(SESSION_HEADER)
                     async for frame in self._answered(response, attempt, cursor):
                         yield frame
+                        new |= frame.cursor != cursor and not isinstance(frame, TickFrame)
                         cursor = frame.cursor
             if before is not None and session != before:
                 return
-            if response.status == 204:
+            if not new:
                 await asyncio.sleep(attempt.begun + min(_POLL_PAUSE_S, wait_s) - self._now())
             wait_s = self._patience.wait_s
 

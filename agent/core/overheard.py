@@ -25,6 +25,9 @@ class Overheard:
 
     def __init__(self) -> None:
         self._heard = bytearray()
+        self._searched = 0
+        """How much of it is known to have no end of a line."""
+        self._greeting_left = _MAX
         self._greeted = False
         self._over = False
         self.algorithms: frozenset[str] = frozenset()
@@ -49,12 +52,17 @@ class Overheard:
         return self._packet() if self._greeted else self._greeting()
 
     def _greeting(self) -> bool:
-        """Take a line; the last of the greeting begins with `SSH-`."""
-        line, end, _ = self._heard.partition(b"\n")
-        if end:
-            del self._heard[: len(line) + 1]
-            self._greeted = line.startswith(b"SSH-")
-        return bool(end)
+        """Take a line; the last of the greeting begins with `SSH-`. No byte is looked at twice."""
+        end = self._heard.find(b"\n", self._searched)
+        if end < 0:
+            self._searched = len(self._heard)
+            return False
+        self._greeted = self._heard.startswith(b"SSH-")
+        del self._heard[: end + 1]
+        self._searched = 0
+        self._greeting_left -= end + 1
+        self._over = self._greeting_left < 0
+        return True
 
     def _packet(self) -> bool:
         """Take a packet: lengths, a message, padding."""

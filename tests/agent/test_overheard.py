@@ -49,6 +49,12 @@ def test_any_bytes_end_in_a_key_or_in_nothing(one: bytes, other: bytes) -> None:
     hear(HELLO, one, other)
 
 
+def test_a_greeting_of_nothing_but_lines_is_not_listened_to_for_ever() -> None:
+    """Nor read twice: whoever is in the middle must not keep this machine at work."""
+    heard = hear(b"\n" * 40_000, b"\n" * 40_000, HELLO + KEXINIT + REPLY)
+    assert heard.key is None
+
+
 def test_what_never_ends_is_not_held() -> None:
     heard = hear(*[b"x" * 10_000] * 20)
     heard.feed(b"\nSSH-2.0-x\n" + REPLY)

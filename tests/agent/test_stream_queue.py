@@ -13,7 +13,17 @@ from agent.adapters.stream import StreamQueue
 from agent.core.reconnect import Patience, Way, Ways
 from agent.ports.queue import AccessRefusedError, QueueError, ReportRefusedError
 from bellpull.contract.cursor import Cursor
-from bellpull.contract.stream import EVENTS_PATH, REPORTS_PATH, RETRY, WAIT, Frame, Receipt, TickFrame, encode_frame
+from bellpull.contract.stream import (
+    EVENTS_PATH,
+    REPORTS_PATH,
+    RETRY,
+    WAIT,
+    Frame,
+    MessageFrame,
+    Receipt,
+    TickFrame,
+    encode_frame,
+)
 from bellpull.runtime.address import Address
 from bellpull.runtime.http import serve
 from bellpull.runtime.secret import Secret
@@ -22,6 +32,8 @@ from tests.suites.embedded import embedded
 
 HERE = Cursor(epoch="x" * 16, seq=7)
 TICK = encode_frame(TickFrame(cursor=HERE))
+BEYOND = Cursor(epoch="x" * 16, seq=9)
+HEARD = MessageFrame(cursor=HERE, seal="x", body=b"{}")
 PATIENCE = Patience(silence_s=1.5, soon_s=0.3, wait_s=1)
 POLLING = Ways(silent=2, stream_at=1e12)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -130,17 +142,29 @@ async def test_nobody_there_says_nothing_of_the_way() -> None:
         assert made._way() is Way.STREAM
 
 
-async def test_the_first_poll_is_answered_at_once_and_nothing_new_is_a_tick() -> None:
+@pytest.mark.parametrize(
+    ("answer", "frame"),
+    [
+        (b"", TickFrame(cursor=HERE)),
+        (TICK, TickFrame(cursor=HERE)),
+        (encode_frame(HEARD), HEARD),
+        (encode_frame(TickFrame(cursor=BEYOND)), TickFrame(cursor=BEYOND)),
+    ],
+    ids=["nothing", "a tick", "what was heard before, from a cache", "ticks that seem to get on"],
+)
+async def test_the_first_poll_is_answered_at_once_and_nothing_new_is_asked_for_at_leisure(
+    answer: bytes, frame: Frame
+) -> None:
     asked: list[str] = []
 
     async def nothing(request: web.Request) -> web.StreamResponse:
         asked.append(request.query[WAIT])
-        return web.Response(status=204)
+        return web.Response(status=200 if answer else 204, body=answer or None)
 
     async with queue(nothing, POLLING) as made:
         frames = await listen(made, 2.5)
     assert asked[:2] == ["0", "1"]
-    assert frames[:2] == [TickFrame(cursor=HERE)] * 2
+    assert frames[:2] == [frame] * 2
     assert len(asked) <= 5, "who answers at once what was to be waited for is not asked all the time"
 
 
