@@ -208,7 +208,7 @@ def _pattern(repository: str) -> str:
 
 def _clone_url(repository: str, pattern: str) -> str:
     """Return a URL for the first Sync: as given, or made from the pattern, with a name where it has a star."""
-    if repository.startswith(("https://", "http://")):
+    if repository.startswith(("https://", "http://", "ssh://")):
         return repository
     named = pattern if "://" in repository else repository.strip("/")
     return "https://" + re.sub(r"[^/]*\*[^/]*", "example", named)

@@ -88,7 +88,16 @@ NAMES = {
         "127.0.0.1/acme/site",
         "http://127.0.0.1:3000/Acme/site.git",
     ),
-    "a URL by SSH": ("ssh://git@github.com/acme/site.git", "github.com/acme/site", "https://github.com/acme/site"),
+    "a URL by SSH": (
+        "ssh://git@github.com:22/acme/site.git",
+        "github.com/acme/site",
+        "ssh://git@github.com:22/acme/site.git",
+    ),
+    "a URL that no agent fetches from": (
+        "git://github.com/acme/site",
+        "github.com/acme/site",
+        "https://github.com/acme/site",
+    ),
     "a pattern": ("github.com/acme/*", "github.com/acme/*", "https://github.com/acme/example"),
     "everything": ("github.com/**", "github.com/**", "https://github.com/example"),
 }
