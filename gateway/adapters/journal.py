@@ -24,8 +24,9 @@ from bellpull.runtime.logs import logger
 from gateway.adapters.append import Appended, append, events
 from gateway.adapters.damage import note
 from gateway.adapters.database import Database, microseconds, moment
-from gateway.adapters.life import begin, last_number, sign
+from gateway.adapters.life import Append, begin, last_number, sign
 from gateway.adapters.meter import Meter
+from gateway.adapters.outgoing import append_outgoing, nothing_removed, removed_unsent
 from gateway.adapters.recovery import Damage, recovering
 from gateway.adapters.tables import JOURNAL
 from gateway.adapters.upkeep import Kept, Rows
@@ -52,7 +53,7 @@ _ANNOUNCED: Final = """SELECT e.seq, e.event_id, e.repository, e.ref, e.commit_i
 
 @asynccontextmanager
 async def open_journal(
-    path: Path, now: datetime, *, limits: Limits = _LIMITS, meter: Meter | None = None
+    path: Path, now: datetime, *, limits: Limits = _LIMITS, meter: Meter | None = None, forwards: bool = False
 ) -> AsyncIterator["SqliteJournal"]:
     """Open or make the journal, begin an epoch, and close it at the end; a damaged one is moved aside (R10).
 
@@ -61,6 +62,7 @@ async def open_journal(
         now: when this start is.
         limits: what it may hold.
         meter: takes its figures.
+        forwards: whether what is accepted waits for a broker (`gateway.adapters.outgoing`).
 
     Raises:
         JournalError: it cannot be opened, or another major version of the program wrote it.
@@ -72,7 +74,7 @@ async def open_journal(
         note(path.parent, str(damage), now)
 
     async def begin() -> SqliteJournal:
-        journal = SqliteJournal(limits)
+        journal = SqliteJournal(limits, forwards=forwards)
         await journal.open(path, now, meter)
         return journal
 
@@ -91,9 +93,11 @@ class SqliteJournal:
 
     database: Database
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, forwards: bool = False) -> None:
         self.epoch = ""
         self._limits = limits
+        self._append: Append = append_outgoing if forwards else append
+        self._removed = removed_unsent if forwards else nothing_removed
         self._newest = 0
         self._turned_away = False
         self._moved = asyncio.Event()
@@ -118,9 +122,9 @@ class SqliteJournal:
         """Write an epoch; once more if the disk was full, as the reserve is given up then."""
         word = "".join(secrets.choice(_WORD) for _ in range(16))
         try:
-            self._newest = await self._write(lambda connection: begin(connection, word, now))
+            self._newest = await self._write(lambda connection: self._start(connection, word, now))
         except JournalError:
-            self._newest = await self._write(lambda connection: begin(connection, word, now))
+            self._newest = await self._write(lambda connection: self._start(connection, word, now))
         self.epoch = word
         self._keep(now)
 
@@ -128,11 +132,18 @@ class SqliteJournal:
         """Write a sign of life, with the resync that is due (see the port)."""
         turned_away, self._turned_away = self._turned_away, False
         try:
-            await self._write(lambda connection: sign(connection, now, turned_away=turned_away))
+            await self._write(lambda connection: self._sign(connection, now, turned_away=turned_away))
         except JournalError:
             self._turned_away = turned_away
             raise
         self._keep(now)
+
+    def _start(self, connection: apsw.Connection, word: str, now: datetime) -> int:
+        return begin(connection, word, now, removed=self._removed(connection), write=self._append)
+
+    def _sign(self, connection: apsw.Connection, now: datetime, *, turned_away: bool) -> Appended:
+        removed = self._removed(connection)
+        return sign(connection, now, turned_away=turned_away, removed=removed, write=self._append)
 
     def _keep(self, now: datetime) -> None:
         self.database.upkeep.cutoff = microseconds(self._limits.oldest(now))
@@ -143,7 +154,7 @@ class SqliteJournal:
         """Write all events of one delivery in one transaction (see the port)."""
         rows = partial(events, messages, source=source, delivery=delivery, body_digest=body_digest, now=now)
         try:
-            appended = await self.database.write_one_of(append, rows, within_s=_WITHIN_S)
+            appended = await self.database.write_one_of(self._append, rows, within_s=_WITHIN_S)
         except WriteRefused as error:
             self._turned_away = True
             raise JournalError(str(error)) from error

@@ -1,5 +1,6 @@
 """The starts and the signs of life in the journal, and the resync that follows a hole in them (R1)."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,27 +10,34 @@ from bellpull.contract.event import Resync
 from bellpull.contract.ids import event_id
 from bellpull.contract.message import Message
 from bellpull.contract.text import Name, Note
-from gateway.adapters.append import Appended, append, events
+from gateway.adapters.append import Appended, Event, append, events
 from gateway.adapters.database import microseconds, moment
 from gateway.core.away import missed
 
-__all__ = ["begin", "forget", "last_number", "sign"]
+__all__ = ["Append", "begin", "forget", "last_number", "sign"]
+
+Append = Callable[[apsw.Connection, Sequence[Sequence[Event]]], list[Appended]]
+"""How events are written: `append.append`, or the one that lets them wait for a broker too."""
 
 _SOURCE: Final = Name("gateway")
 _TIMES: Final = range(253_402_300_800_000_000)
 """What is a time at all, to the year 9999; a flipped bit may make it none, and then nothing is known of it."""
 
 
-def sign(connection: apsw.Connection, now: datetime, *, turned_away: bool) -> Appended:
+def sign(
+    connection: apsw.Connection, now: datetime, *, turned_away: bool, removed: bool = False, write: Append = append
+) -> Appended:
     """Write a sign of life, and the resync that is due since the last one, in the transaction of the caller."""
     found: Any = connection.execute("SELECT seen FROM life").get
     last = moment(found) if isinstance(found, int) and found in _TIMES else None
-    reason = missed(last, now, turned_away=turned_away)
+    reason = missed(last, now, turned_away=turned_away, removed=removed)
     connection.execute("UPDATE life SET seen = ?", (microseconds(now),))
-    return Appended(None) if reason is None else _resync(connection, reason, now)
+    return Appended(None) if reason is None else _resync(connection, reason, now, write)
 
 
-def begin(connection: apsw.Connection, word: str, now: datetime) -> int:
+def begin(
+    connection: apsw.Connection, word: str, now: datetime, *, removed: bool = False, write: Append = append
+) -> int:
     """Write the epoch of this start, a sign, and the resync that is due; return the last number in use."""
     is_new = connection.execute("SELECT 1 FROM epochs LIMIT 1").get is None
     values = (word, last_number(connection) + 1, microseconds(now))
@@ -37,7 +45,7 @@ def begin(connection: apsw.Connection, word: str, now: datetime) -> int:
     if is_new:
         connection.execute("UPDATE life SET seen = ?", (microseconds(now),))
     else:
-        sign(connection, now, turned_away=False)
+        sign(connection, now, turned_away=False, removed=removed, write=write)
     return last_number(connection)
 
 
@@ -52,10 +60,10 @@ def forget(connection: apsw.Connection) -> None:
     connection.execute("UPDATE life SET seen = NULL")
 
 
-def _resync(connection: apsw.Connection, reason: str, now: datetime) -> Appended:
+def _resync(connection: apsw.Connection, reason: str, now: datetime, write: Append) -> Appended:
     delivery = f"resync-{microseconds(now)}"
     message = Message(
         id=event_id(_SOURCE, delivery, "resync"), source="/gateway", time=now, data=Resync(reason=Note(reason))
     )
-    (appended,) = append(connection, [events([message], source=_SOURCE, delivery=delivery, body_digest="", now=now)])
+    (appended,) = write(connection, [events([message], source=_SOURCE, delivery=delivery, body_digest="", now=now)])
     return appended

@@ -31,6 +31,7 @@ JOURNAL: Final = Schema(
             "CREATE TABLE life (place INTEGER PRIMARY KEY, seen INTEGER)",
             "INSERT INTO life VALUES (0, NULL)",
         ),
+        ("CREATE TABLE outgoing (seq INTEGER PRIMARY KEY, parked INTEGER NOT NULL DEFAULT 0)",),
     ),
 )
 

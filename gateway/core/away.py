@@ -14,12 +14,21 @@ LONGEST: Final = timedelta(seconds=60)
 """A hole that is not longer is none: the signs are a quarter of it apart."""
 
 
-def missed(last: datetime | None, now: datetime, *, turned_away: bool) -> str | None:
-    """Return why agents should look at everything, if they should; `last` is the last sign, none if unknown."""
+def missed(last: datetime | None, now: datetime, *, turned_away: bool, removed: bool = False) -> str | None:
+    """Return why agents should look at everything, if they should.
+
+    Args:
+        last: the last sign of life, none if unknown.
+        now: when it is.
+        turned_away: whether pushes were, since then.
+        removed: whether events had to go, to make room, before the broker had them.
+    """
     if last is None:
         return "nothing says when the gateway took pushes last"
     if now < last:
         return "the gateway's clock was set back"
     if now - last > LONGEST:
         return f"the gateway took no pushes for {timedelta(seconds=round((now - last).total_seconds()))}"
-    return "pushes were turned away because they could not be written" if turned_away else None
+    if turned_away:
+        return "pushes were turned away because they could not be written"
+    return "events were too old or too many to be kept until the broker had them" if removed else None
