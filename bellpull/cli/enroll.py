@@ -51,7 +51,7 @@ spec:
     url: {url}
     branch: main
     path: ./                           # a folder of the repository
-    # secretRef: {{name: {sync}-git}}      # username, password; SSH: identity, known_hosts
+    {secret}secretRef: {{name: {sync}-git}}      # username, password; SSH: identity, known_hosts
   interval: 5m                         # looks by itself too, should no event come
   target:
     directory: {{path: ./site}}          # a link that is switched; its releases are kept beside it
@@ -151,12 +151,15 @@ def _check_record(model: Any, record: dict[str, Any]) -> None:
 
 def _files(admitted: _Admitted, url: str, installation: str) -> dict[str, NewFile]:
     agent = _AGENT.format(name=admitted.name, environment=admitted.environment, url=url, installation=installation)
+    secret = "" if admitted.first_url.startswith("ssh://") else "# "  # SSH needs one
     sync = re.sub(r"[^a-z0-9]+", "-", admitted.first_url.rsplit("/", 1)[-1].lower().removesuffix(".git")).strip("-")
     return {
         "agent.yaml": NewFile(agent.encode(), OPEN),
         "gateway-keys.json": NewFile(admitted.gateway_keys, OPEN),
-        "syncs.yaml": NewFile(_SYNC.format(sync=sync[:50] or "site", url=admitted.first_url).encode(), OPEN),
-        ".gitignore": NewFile(b"/token\n/report.jwk\n/secrets/\n/state/\n/site\n", OPEN),
+        "syncs.yaml": NewFile(
+            _SYNC.format(sync=sync[:50] or "site", url=admitted.first_url, secret=secret).encode(), OPEN
+        ),
+        ".gitignore": NewFile(b"/token\n/report.jwk\n/broker-password\n/secrets/\n/state/\n/site\n", OPEN),
         "report.jwk": NewFile(admitted.report_key),
         "token": NewFile(admitted.token.encode() + b"\n"),
     }
