@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from bellpull import __version__
-from bellpull.cli import agent, check, demo_verb, enroll, gateway, init
+from bellpull.cli import agent, broker, check, demo_verb, enroll, gateway, init
 from bellpull.cli.failure import FailureError
 
 __all__ = ["VERBS", "main"]
@@ -38,6 +38,9 @@ VERBS: Final = (
     Verb("Run", "agent", "hear a gateway, and make targets match Git", agent.agent),
     Verb("Operate", "gateway backup", "copy the journal while the gateway runs", gateway.backup),
     Verb("Operate", "gateway ack-damage", "take note of a damaged journal", gateway.ack_damage),
+    Verb("Operate", "broker", "RabbitMQ, with a credential that no program keeps", broker.broker),
+    Verb("Operate", "broker setup", "make in RabbitMQ what the enrolled agents need", broker.setup),
+    Verb("Operate", "broker dead-letters", "show what agents rejected", broker.dead_letters),
     Verb("Operate", "enroll", "admit an agent: its record for the gateway, its folder", enroll.enroll),
 )
 

@@ -198,7 +198,7 @@ def owner_tag(installation: Name) -> str:
 
 def bound_to(pattern: str) -> str:
     """Return what a queue is bound to, so that it hears at least the events of repositories that `pattern` admits."""
-    host, slash, path = pattern.casefold().partition("/")
+    host, slash, path = pattern.partition("/")
     if not slash or "**" in host:
         return binding_key()
     return binding_key(*(None if "*" in word else word for word in (host, path)))

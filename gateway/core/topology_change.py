@@ -3,7 +3,7 @@
 What is nobody's business of ours is never touched: only what has our prefix, and users that bear the installation's
 tag, count as ours. Gateways' own queues come and go with them and are left alone. An exchange or queue that is there
 otherwise than it is wanted cannot be changed, and a user of the right name that somebody else made is not taken over:
-both are in the way, and a person has to decide.
+both are in the way, and a person has to decide. A virtual host is one installation's: `strangers` says whose it is.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from gateway.core.topology import (
     VirtualHost,
 )
 
-__all__ = ["Difference", "Identity", "difference", "identity"]
+__all__ = ["Difference", "Identity", "difference", "identity", "strangers"]
 
 _OURS: Final = "bellpull."
 _GATEWAYS: Final = "bellpull.gw."
@@ -66,10 +66,13 @@ def difference(wanted: Iterable[Thing], there: Iterable[Thing], tag: str) -> Dif
     differ = {thing for which, thing in want.items() if which in have and not _fits(thing, have[which])}
     blocked = {thing for thing in differ if isinstance(thing, Exchange | Queue | User)}
     users = {thing.name for thing in have.values() if isinstance(thing, User) and tag in thing.tags}
+    limited = {thing.user for thing in want.values() if isinstance(thing, TopicPermission)}
     return Difference(
         add=frozenset(thing for which, thing in want.items() if which not in have),
         change=frozenset(differ - blocked),
-        remove=frozenset(thing for which, thing in have.items() if which not in want and _is_ours(thing, users)),
+        remove=frozenset(
+            thing for which, thing in have.items() if which not in want and _is_ours(thing, users, limited)
+        ),
         blocked=frozenset(blocked),
     )
 
@@ -81,14 +84,29 @@ def _fits(wanted: Thing, there: Thing) -> bool:
     return wanted == there
 
 
-def _is_ours(thing: Thing, users: set[str]) -> bool:
+def strangers(there: Iterable[Thing], tag: str) -> frozenset[str]:
+    """Return the tags of other installations whose users may do something in this virtual host."""
+    things = tuple(there)
+    users = {thing.user for thing in things if isinstance(thing, Permission)}
+    tags = {each for thing in things if isinstance(thing, User) and thing.name in users for each in thing.tags}
+    return frozenset(each for each in tags if each.startswith(_OURS) and each != tag)
+
+
+def _is_ours(thing: Thing, users: set[str], limited: set[str]) -> bool:
+    """Whether a thing that is not wanted may go.
+
+    RabbitMQ takes away a user's topic permissions all at once, and lets everything pass where there are none: they
+    stay as long as the user is to have any.
+    """
     match thing:
         case VirtualHost():
             return False
         case User(name=name):
             return name in users
-        case Permission(user=user) | TopicPermission(user=user):
+        case Permission(user=user):
             return user in users
+        case TopicPermission(user=user):
+            return user in users - limited
         case Exchange(name=name) | Queue(name=name) | Policy(name=name):
             return _has_prefix(name)
         case Binding(source=source, destination=destination):

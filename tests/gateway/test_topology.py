@@ -28,7 +28,7 @@ from gateway.core.topology import (
     bound_to,
     owner_tag,
 )
-from gateway.core.topology_change import Difference, difference, identity
+from gateway.core.topology_change import Difference, difference, identity, strangers
 from tests.contract.strategies import of, ref_names, repository_paths
 from tests.gateway.topologies import GATEWAY, agents, made, patterns
 
@@ -122,6 +122,20 @@ def test_what_cannot_be_changed_and_who_is_not_ours_is_in_the_way(there: Thing) 
     change = difference(wanted, {there}, TAG)
     assert {identity(thing) for thing in change.blocked} == {identity(there)}
     assert identity(there) not in {identity(thing) for thing in change.add | change.change | change.remove}
+
+
+def test_a_topic_permission_stays_while_its_user_has_to_have_others() -> None:
+    """RabbitMQ takes them away all at once, and then lets everything pass."""
+    more = TopicPermission(user=WEB, exchange="amq.topic")
+    wanted = made({WEB: ["**"]})
+    assert difference(wanted, wanted | {more}, TAG) == Difference()
+    assert more in difference(made({}), wanted | {more}, TAG).remove
+
+
+def test_a_virtual_host_is_one_installations() -> None:
+    there = made({WEB: ["**"]}) | FOREIGN
+    assert strangers(there, TAG) == frozenset()
+    assert strangers(there, "bellpull.other") == {TAG}
 
 
 def test_a_user_of_ours_may_have_further_tags() -> None:
