@@ -30,7 +30,7 @@ from gateway.core.topology import (
 )
 from gateway.core.topology_change import Difference, difference, identity, strangers
 from tests.contract.strategies import of, ref_names, repository_paths
-from tests.gateway.topologies import GATEWAY, agents, made, patterns
+from tests.gateway.topologies import GATEWAY, agents, hears, made, patterns
 
 TAG = owner_tag(Name("bellpull"))
 WEB = Name("web-1")
@@ -212,7 +212,7 @@ def test_no_pattern_misses_an_event_that_it_admits(case: tuple[str, str, str], r
     pattern, host, path = case
     repository = Repository(host=Host(host), path=RepositoryPath(path))
     if matches([pattern], repository.key):
-        assert _hears(bound_to(pattern), routing_key(repository, Ref(kind=kind, name=RefName(ref))))
+        assert hears(bound_to(pattern), routing_key(repository, Ref(kind=kind, name=RefName(ref))))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_binding_is_as_narrow_as_whole_words_can_be(pattern: str, binding: str
 
 @given(patterns)
 def test_no_pattern_hears_what_one_agent_alone_is_told(pattern: str) -> None:
-    assert not _hears(bound_to(pattern), agent_key(WEB))
+    assert not hears(bound_to(pattern), agent_key(WEB))
 
 
 @given(agents)
@@ -270,20 +270,6 @@ def test_a_password_is_kept_as_rabbitmq_keeps_it() -> None:
     assert said == "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
 
 
-def _hears(binding: str, key: str) -> bool:
-    """Whether a topic exchange gives what is published under `key` to a queue that is bound by `binding`."""
-    return _fits(tuple(binding.split(".")), tuple(key.split(".")))
-
-
-def _fits(binding: tuple[str, ...], key: tuple[str, ...]) -> bool:
-    if not binding:
-        return not key
-    first, *rest = binding
-    if first == "#":
-        return any(_fits(tuple(rest), key[skipped:]) for skipped in range(len(key) + 1))
-    return bool(key) and first in {"*", key[0]} and _fits(tuple(rest), key[1:])
-
-
 @pytest.mark.parametrize(
     ("binding", "key", "expected"),
     [
@@ -296,11 +282,11 @@ def _fits(binding: tuple[str, ...], key: tuple[str, ...]) -> bool:
     ],
 )
 def test_the_matcher_of_these_tests_is_that_of_a_topic_exchange(binding: str, key: str, expected: bool) -> None:
-    assert _hears(binding, key) is expected
+    assert hears(binding, key) is expected
 
 
 @pytest.mark.parametrize(("host", "path"), list(product([None, "github.com"], [None, "acme/site"])))
 def test_a_binding_hears_every_ref_of_its_repository(host: str | None, path: str | None) -> None:
     repository = Repository(host=Host("github.com"), path=RepositoryPath("acme/site"))
     for kind in RefKind:
-        assert _hears(binding_key(host, path), routing_key(repository, Ref(kind=kind, name=RefName("a.b/c"))))
+        assert hears(binding_key(host, path), routing_key(repository, Ref(kind=kind, name=RefName("a.b/c"))))
