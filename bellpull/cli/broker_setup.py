@@ -154,7 +154,7 @@ def _check(left: Difference, *, prune: bool) -> None:
 def _show(change: Difference, *, prune: bool) -> None:
     for what, things in (("add", change.add), ("change", change.change), ("remove", change.remove if prune else ())):
         for thing in _in_order(things, ORDER):
-            print(f"{what:<7} {_shown(thing)}")
+            print(f"{what:<7} {_shown(thing)}", flush=True)
     if change.remove and not prune:
         _say(f"not wanted any more: {_shown(thing)}" for thing in _in_order(change.remove, ORDER))
         _say(["--prune removes what is not wanted any more"])

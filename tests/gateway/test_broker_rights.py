@@ -28,7 +28,8 @@ from tests.parts.rabbitmq import USER, Broker
 ME = Name("rights-1")
 OTHER = Name("rights-2")
 NEAR = Name("rights.1")
-"""What `rights-1` would be to an expression that took a dot for any character, seen from the other side."""
+"""To an expression that took its dot for any character, `rights-1` would be it."""
+LONGER = Name("rights-10")
 GATEWAY = "rights_gateway"
 QUORUM: dict[str, str | bool] = {"x-queue-type": "quorum", "x-single-active-consumer": True}
 EVERYTHING = "#"
@@ -38,7 +39,7 @@ Attempt = Callable[[AbstractChannel], Awaitable[object]]
 
 @pytest.fixture(scope="module")
 def site(broker: Broker) -> Iterator[Installed]:
-    rights = {name: ["github.com/acme/*"] for name in (ME, OTHER, NEAR)}
+    rights = {name: ["github.com/acme/*"] for name in (ME, OTHER, NEAR, LONGER)}
     with installed(broker, "rights", rights, GATEWAY) as site:
         yield site
 
@@ -85,6 +86,7 @@ _NO_AGENT_MAY: dict[str, Attempt] = {
     "read another's queue": _get(agent_queue(OTHER)),
     "consume another's queue": _consume(agent_queue(OTHER)),
     "read the queue of a name that is like its own": _get(agent_queue(NEAR)),
+    "read the queue of a name that begins like its own": _get(agent_queue(LONGER)),
     "empty another's queue": _purge(agent_queue(OTHER)),
     "delete another's queue": _delete(agent_queue(OTHER)),
     "delete its own queue": _delete(agent_queue(ME)),
@@ -111,6 +113,7 @@ _NO_AGENT_MAY: dict[str, Attempt] = {
     "publish to an exchange of the broker": _publish("amq.topic", report_key(ME)),
     "report as another": _publish(REPORTS, report_key(OTHER)),
     "report as one of a name that is like its own": _publish(REPORTS, report_key(NEAR)),
+    "report as one of a name that begins like its own": _publish(REPORTS, report_key(LONGER)),
     "report under a longer key": _publish(REPORTS, f"{report_key(ME)}.more"),
     "report under no key": _publish(REPORTS, ""),
     "beat as another": _publish(HEARTBEATS, report_key(OTHER)),
@@ -157,6 +160,11 @@ async def _emptied(site: Installed) -> dict[Name, int]:
 async def test_an_agent_may_not(site: Installed, attempt: Attempt) -> None:
     with pytest.raises(ChannelAccessRefused):
         await _attempt(site, ME, attempt)
+
+
+async def test_a_dot_in_an_agents_name_stands_for_itself(site: Installed) -> None:
+    with pytest.raises(ChannelAccessRefused):
+        await _attempt(site, NEAR, _purge(agent_queue(ME)))
 
 
 @pytest.mark.parametrize("attempt", _NO_GATEWAY_MAY.values(), ids=_NO_GATEWAY_MAY.keys())
