@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 import pytest
 
+from bellpull.cli import broker_setup
+from bellpull.cli.broker import Access
 from bellpull.runtime.config import SecretRef
 from bellpull.runtime.rabbitmq.connect import BrokerError, connect
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
@@ -102,6 +104,18 @@ def test_what_is_missing_is_shown_made_and_not_made_again(setup: Callable[..., E
     again = setup()
     assert (again.code, again.out) == (0, "")
     assert again.err == f"virtual host {VHOST}: everything is there already\n"
+
+
+def test_many_things_are_made_in_parts(
+    setup: Callable[..., Ended], gateway: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part has what it needs: it is made before, or is in it."""
+    monkeypatch.chdir(gateway)
+    monkeypatch.setattr(broker_setup, "_AT_ONCE", 3)
+    monkeypatch.setenv("BELLPULL_BROKER_PASSWORD", PASSWORD)
+    plan = broker_setup.Plan.of(Path("gateway.yaml"), vhost=VHOST, gateway=GATEWAY, out=Path())
+    broker_setup.make(plan, Access(broker.management, USER, None, None), prune=False, ask=False)
+    assert setup().err == f"virtual host {VHOST}: everything is there already\n"
 
 
 def test_an_agent_more_adds_and_one_less_goes_with_prune_only(

@@ -181,6 +181,12 @@ def test_arguments_that_could_not_change_are_policies() -> None:
     assert all(each["max-length"] == 10_000 and each["overflow"] == "drop-head" for each in definitions.values())
 
 
+def test_looking_at_dead_letters_is_no_delivery_in_vain() -> None:
+    """A quorum queue of RabbitMQ 4 drops what was looked at twenty times; a classic one does not count."""
+    (queue,) = (each for each in made({}) if isinstance(each, Queue))
+    assert (queue.name, dict(queue.arguments)) == ("bellpull.dead-letters", {"x-queue-type": "classic"})
+
+
 def test_every_queue_fits_one_policy_only() -> None:
     """RabbitMQ takes one policy for a queue, and which of two alike is not said."""
     things = made({WEB: ["**"], Name("gw.1"): ["**"]})
