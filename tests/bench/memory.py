@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from bellpull.cli.demo.world import Program, world
+from bellpull.cli.demo.program import Program
+from bellpull.cli.demo.world import world
 from tests.bench.figure import RUNS, Figure, Ratio, Section, median
 
 __all__ = ["measure"]
