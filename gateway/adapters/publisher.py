@@ -9,7 +9,8 @@ Traps of the client library that are met here, each with a test of its own:
 - One message that the broker cannot take closes the channel, with all that is in flight on it; as more is under way
   to the channel that is no more, the broker then closes the connection, too. What was not written yet ends otherwise
   than what was: only of the latter one is to blame.
-- A connection that goes may cancel what waits on it; that is not the cancellation of who waits.
+- A connection that goes may cancel what waits on it, which is not the cancellation of who waits, or end it with an
+  exception of no kind.
 - The broker does not refuse what comes while it is short of memory or disk, it just reads no more.
 """
 
@@ -18,28 +19,29 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.exceptions import (
     AMQPChannelError,
-    ChannelInvalidStateError,
-    ConnectionClosed,
     DeliveryError,
     PublishError,
 )
 
 from bellpull.contract.message import MEDIA_TYPE
 from bellpull.contract.routing import EVENTS
-from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError
+from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, connect
+from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from gateway.core.sending import Outcome
 
-__all__ = ["SEAL", "Parcel", "Publisher", "open_publisher"]
+__all__ = ["SEAL", "Parcel", "Publisher", "open_publisher", "publishing"]
 
 SEAL: Final = "bellpull-seal"
 """The header with the seal; the others are for people, and never read."""
 _ANSWER_S: Final = 10.0
+_CLOSE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,25 @@ class Parcel:
 
 
 @asynccontextmanager
+async def publishing(
+    settings: RabbitMQSettings, folder: Path, name: str, *, answer_s: float = _ANSWER_S
+) -> AsyncIterator["Publisher"]:
+    """Connect, open a channel, and close both at the end.
+
+    Raises:
+        BrokerError: it did not come about.
+    """
+    connection = await connect(settings, folder, name)
+    try:
+        async with open_publisher(connection, settings.username, answer_s=answer_s) as publisher:
+            yield publisher
+    finally:
+        with suppress(*FAILURES):
+            async with asyncio.timeout(_CLOSE_S):
+                await connection.close()
+
+
+@asynccontextmanager
 async def open_publisher(
     connection: AbstractConnection, user: str, *, answer_s: float = _ANSWER_S
 ) -> AsyncIterator["Publisher"]:
@@ -89,7 +110,7 @@ async def open_publisher(
         yield Publisher(connection, channel, exchange, user, answer_s)
     finally:
         with suppress(*FAILURES):
-            async with asyncio.timeout(answer_s):
+            async with asyncio.timeout(_CLOSE_S):
                 await channel.close()
 
 
@@ -143,12 +164,12 @@ class Publisher:
             return Outcome.NACKED
         except TimeoutError:
             return Outcome.TIMED_OUT
-        except (ChannelInvalidStateError, ConnectionClosed):
-            return Outcome.LOST
         except AMQPChannelError:
             return Outcome.CLOSED
-        except FAILURES:
-            return Outcome.LOST
+        except Exception as error:  # the library ends what waits with an `Exception`, bare, where it has no reason
+            if isinstance(error, FAILURES) or type(error) is Exception:
+                return Outcome.LOST
+            raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
