@@ -1,0 +1,69 @@
+"""Events as the broker takes them: under their keys, sealed now (R27), with copies of their attributes for people."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import orjson
+
+from bellpull.contract.event import Tick
+from bellpull.contract.ids import event_id
+from bellpull.contract.message import Message, encode
+from bellpull.contract.routing import agent_key
+from bellpull.contract.seal import SealType, Signer, seal
+from bellpull.contract.text import Name
+from bellpull.runtime.clock import utc_now
+from gateway.adapters.publisher import Parcel
+from gateway.core.address import PROBE
+from gateway.ports.journal import Row
+
+__all__ = ["Parcels"]
+
+_ATTRIBUTES: Final = ("specversion", "type", "source", "id", "time", "subject")
+_GATEWAY: Final = Name("gateway")
+_TICK_KEPT: Final = timedelta(minutes=1)
+"""A tick says that a way is open now; one that nobody took soon is of no use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcels:
+    """Makes them: for the installation, with its sealing key as of now."""
+
+    installation: Name
+    signer: Callable[[], Signer]
+
+    def event(self, row: Row, key: str, attempt: str) -> Parcel:
+        """Return what is sent of a row; `attempt` is of no other that is in flight (R6)."""
+        return self._parcel(row.body, key=key, message_id=f"{row.event_id}.{attempt}")
+
+    def probe(self, attempt: str) -> Parcel:
+        """Return what nobody hears, and the broker takes if there is an exchange."""
+        return self._tick(_GATEWAY, PROBE, attempt)
+
+    def tick(self, agent: Name, attempt: str) -> Parcel:
+        """Return what an agent alone hears, if it has a queue."""
+        return self._tick(agent, agent_key(agent), attempt)
+
+    def _tick(self, agent: Name, key: str, attempt: str) -> Parcel:
+        now = utc_now()
+        tick = Message(
+            id=event_id(_GATEWAY, f"tick-{now.isoformat()}", agent),
+            source="/gateway",
+            time=now,
+            data=Tick(agent=agent, sent=0),
+        )
+        return self._parcel(encode(tick), key=key, message_id=f"{tick.id}.{attempt}", expires=_TICK_KEPT)
+
+    def _parcel(self, body: bytes, *, key: str, message_id: str, expires: timedelta | None = None) -> Parcel:
+        envelope: Mapping[str, Any] = orjson.loads(body)
+        sealed = seal(body, seal_type=SealType.EVENT, audience=self.installation, now=utc_now(), signer=self.signer())
+        return Parcel(
+            message_id=message_id,
+            key=key,
+            type=envelope["type"],
+            body=body,
+            seal=sealed,
+            headers={f"cloudEvents_{name}": envelope[name] for name in _ATTRIBUTES if name in envelope},
+            expires=expires,
+        )

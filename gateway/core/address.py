@@ -1,0 +1,37 @@
+"""Where in the broker an event goes: under its own key to whoever is bound to it, or to each agent by itself.
+
+Agents are bound by repository, so an event about a repository but no ref goes under the key of a ref that stands for
+all of them. An event about no repository is for every agent, and no one key reaches them all: each has a copy.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from bellpull.contract.repository import Ref, RefKind, Repository
+from bellpull.contract.routing import agent_key, routing_key
+from bellpull.contract.text import Host, Name, RefName, RepositoryPath
+from gateway.core.audience import may_hear
+
+__all__ = ["PROBE", "copies", "event_key", "is_wanted"]
+
+PROBE: Final = "gateway.probe"
+"""A key that nobody is bound to, to see whether there is an exchange at all."""
+_ANY: Final = Ref(kind=RefKind.BRANCH, name=RefName("-"))
+
+
+def event_key(repository: str, ref: str) -> str:
+    """Return the key of an event about `repository` (a key, not empty) and `ref` (full name, or empty)."""
+    host, _, path = repository.partition("/")
+    named = Repository(host=Host(host), path=RepositoryPath(path))
+    return routing_key(named, Ref.parse(ref) if ref else _ANY)
+
+
+def copies(agents: Iterable[Name], reached: Iterable[Name]) -> Mapping[Name, str]:
+    """Return the keys of an event for every agent, without those that it reached before."""
+    before = frozenset(reached)
+    return {agent: agent_key(agent) for agent in agents if agent not in before}
+
+
+def is_wanted(rights: Iterable[Sequence[str]], repository: str) -> bool:
+    """Whether any agent should hear of `repository`; `rights` are the patterns of each agent's record."""
+    return any(may_hear(patterns, repository) for patterns in rights)
