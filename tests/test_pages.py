@@ -51,3 +51,11 @@ def test_the_source_for_github_is_what_init_writes(tmp_path: Path) -> None:
         yaml.safe_dump({"installation": "a", "data": "d", "seal": {"key": {"env": "K"}}} | yaml.safe_load(source))
     )
     assert load_config(tmp_path / "gateway.yaml").sources[0].repositories == ("github.com/acme/*",)
+
+
+@pytest.mark.usefixtures("free_ports")
+async def test_agents_are_added_renewed_and_removed_while_the_gateway_runs(tmp_path: Path) -> None:
+    async with Console.open(tmp_path, {}) as console:
+        await console.type("bellpull init .")
+        await console.type("bellpull gateway 2> gateway.log & sleep 3")
+        await console.follow((DOCS / "how-to" / "agents.md").read_text())
