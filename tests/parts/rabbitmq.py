@@ -63,13 +63,13 @@ class Broker:
     Args:
         program: what `rabbitmq_program` found.
         folder: for all that it writes; made if need be. What was declared durable there is there again after `start`.
-        config: lines for `rabbitmq.conf`.
+        config: lines for `rabbitmq.conf`; others may be set before the next start.
     """
 
     def __init__(self, program: Path, folder: Path, config: str = "") -> None:
         self.folder = folder
         self._program = program
-        self._config = config
+        self.config = config
         self._amqp, self._management, self._distribution, self._mapper = (free_port() for _ in range(4))
         self._processes: list[subprocess.Popen[bytes]] = []
 
@@ -92,7 +92,7 @@ class Broker:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "plugins").write_text("[rabbitmq_management].\n")
         config = _CONFIG.format(amqp=self._amqp, management=self._management)
-        (self.folder / "rabbitmq.conf").write_text(config + self._config)
+        (self.folder / "rabbitmq.conf").write_text(config + self.config)
         environment = os.environ | self._environment()
         mapper = ["epmd", "-address", "127.0.0.1", "-port", str(self._mapper)]
         self._processes = [self._run(mapper, environment)]
