@@ -41,7 +41,8 @@ __all__ = ["SEAL", "Parcel", "Publisher", "open_publisher", "publishing"]
 SEAL: Final = "bellpull-seal"
 """The header with the seal; the others are for people, and never read."""
 _ANSWER_S: Final = 10.0
-_CLOSE_S: Final = 2.0
+_CLOSE_S: Final = 5.0
+"""The library gives up by itself after some two seconds; cut short, it leaves something behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ async def publishing(
 async def open_publisher(
     connection: AbstractConnection, user: str, *, answer_s: float = _ANSWER_S
 ) -> AsyncIterator["Publisher"]:
-    """Open a channel, and close it at the end; the connection stays.
+    """Open a channel; it goes with its connection.
 
     Args:
         connection: that stands.
@@ -106,12 +107,7 @@ async def open_publisher(
             exchange = await channel.get_exchange(EVENTS, ensure=False)
     except FAILURES as error:
         raise BrokerError(f"no channel: {str(error) or type(error).__name__}") from error
-    try:
-        yield Publisher(connection, channel, exchange, user, answer_s)
-    finally:
-        with suppress(*FAILURES):
-            async with asyncio.timeout(_CLOSE_S):
-                await channel.close()
+    yield Publisher(connection, channel, exchange, user, answer_s)
 
 
 class Publisher:
@@ -143,11 +139,12 @@ class Publisher:
 
     async def is_blocked(self) -> bool:
         """Whether the broker said that it takes nothing for now."""
-        if not self.is_open:
+        transport = self._connection.transport
+        if not self.is_open or transport is None:
             return False
         try:
             async with asyncio.timeout(0):
-                await self._connection.ready()
+                await transport.connection.ready()
         except TimeoutError:
             return True
         except FAILURES:
