@@ -1,5 +1,6 @@
 """How the agent asks its gateway anything over HTTP: with its token, and errors said in one way."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -68,4 +69,6 @@ def _reason(error: Exception) -> str:
         return "nothing came in time"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the connection was closed before it was answered"
+    if type(error) is aiohttp.ClientConnectorError and error.os_error.errno is not None:
+        return os.strerror(error.os_error.errno).lower()
     return str(error) or type(error).__name__
