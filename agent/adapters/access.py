@@ -11,7 +11,7 @@ from agent.ports.queue import AccessRefusedError, QueueError
 from bellpull.contract.errors import ContractError
 from bellpull.runtime.secret import Secret
 
-__all__ = ["ANSWER_BYTES", "CONNECT_S", "Access"]
+__all__ = ["ANSWER_BYTES", "CONNECT_S", "Access", "reason"]
 
 CONNECT_S: Final = 10.0
 ANSWER_BYTES: Final = 4096
@@ -61,10 +61,11 @@ class Access:
         except ContractError as error:
             raise QueueError(f"{self.url}: what came is no {what} of a gateway: {error}") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise QueueError(f"{self.url}: {_reason(error)}") from error
+            raise QueueError(f"{self.url}: {reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return why nothing, or not all, was answered."""
     if isinstance(error, TimeoutError):
         return "nothing came in time"
     if isinstance(error, aiohttp.ServerDisconnectedError):

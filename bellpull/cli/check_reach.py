@@ -6,6 +6,7 @@ from typing import Final
 
 import aiohttp
 
+from agent.adapters.access import reason
 from agent.adapters.standing import read_standing
 from bellpull.cli.check_standing import Files, differences
 from bellpull.cli.finding import Finding, bad, good
@@ -38,9 +39,8 @@ async def of_gateway(files: Files) -> list[Finding]:
         advice = "write http://, or name the proxy that ends TLS before it"
         return [bad("gateway", f"{url}: it does not speak TLS", advice)]
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        why = str(error) or f"no answer within {_TRY_S:g} s"
-        advice = "is it running, is the URL right, is a firewall or proxy between?"
-        return [bad("gateway", f"{url}: {why}", advice)]
+        advice = "is it running, is the URL right (https, port), is a firewall or proxy between?"
+        return [bad("gateway", f"{url}: {reason(error)}", advice)]
 
 
 async def _ask(session: aiohttp.ClientSession, url: str, headers: dict[str, str], files: Files) -> list[Finding]:
