@@ -100,7 +100,8 @@ async def test_a_journal_that_cannot_write_is_503_and_come_again(tmp_path: Path)
     """Never a 2xx for what is not on disk, and never another 5xx; what is oldest makes room for what comes (R4)."""
     async with listener(tmp_path) as hooks:
         await hooks.journal.database.write(lambda disk: disk.execute("PRAGMA max_page_count = 1"), within_s=5)
-        answers = [await hooks.post(changes={"X-GitHub-Delivery": f"d{number}"}) for number in range(40)]
+        each = [{"X-GitHub-Delivery": f"d{number}"} for number in range(40)]
+        answers = await asyncio.gather(*(hooks.post(changes=changes) for changes in each))
         newest = hooks.journal.newest()
 
     stored = [status for status, _ in answers if status == 202]
