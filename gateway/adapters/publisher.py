@@ -41,8 +41,6 @@ __all__ = ["SEAL", "Parcel", "Publisher", "open_publisher", "publishing"]
 SEAL: Final = "bellpull-seal"
 """The header with the seal; the others are for people, and never read."""
 _ANSWER_S: Final = 10.0
-_CLOSE_S: Final = 5.0
-"""The library gives up by itself after some two seconds; cut short, it leaves something behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +75,11 @@ async def publishing(
     Raises:
         BrokerError: it did not come about.
     """
-    connection = await connect(settings, folder, name)
-    try:
-        async with open_publisher(connection, settings.username, answer_s=answer_s) as publisher:
-            yield publisher
-    finally:
-        with suppress(*FAILURES):
-            async with asyncio.timeout(_CLOSE_S):
-                await connection.close()
+    async with (
+        connect(settings, folder, name) as connection,
+        open_publisher(connection, settings.username, answer_s=answer_s) as publisher,
+    ):
+        yield publisher
 
 
 @asynccontextmanager

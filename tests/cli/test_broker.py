@@ -76,11 +76,10 @@ def _knows(broker: Broker, user: str, password: str) -> bool:
     async def enter() -> bool:
         settings = RabbitMQSettings(url=broker.url(VHOST), username=user, password=SecretRef(env="PASSWORD"))
         try:
-            connection = await connect(settings, Path(), "test")
+            async with connect(settings, Path(), "test"):
+                return True
         except BrokerError:
             return False
-        await connection.close()
-        return True
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PASSWORD", password)

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -44,8 +45,10 @@ def parcel(number: int, key: str = "a.b", body: bytes = b"{}", expires: timedelt
 
 @asynccontextmanager
 async def publishing(settings: RabbitMQSettings, folder: Path, user: str = "guest") -> AsyncIterator[Publisher]:
-    connection = await connect(settings, folder, "bellpull gateway tests")
-    async with connection, open_publisher(connection, user) as publisher:
+    async with (
+        connect(settings, folder, "bellpull gateway tests") as connection,
+        open_publisher(connection, user) as publisher,
+    ):
         yield publisher
 
 
@@ -80,8 +83,7 @@ async def test_what_no_queue_takes_comes_back_and_is_no_success(settings: Rabbit
 
 async def test_the_library_by_itself_takes_unroutable_for_success(settings: RabbitMQSettings, tmp_path: Path) -> None:
     """The trap that `on_return_raises` is for; should this fail, the library has changed for the better."""
-    connection = await connect(settings, tmp_path, "bellpull gateway tests")
-    async with connection:
+    async with connect(settings, tmp_path, "bellpull gateway tests") as connection:
         channel = await connection.channel()
         exchange = await channel.get_exchange(EVENTS, ensure=False)
         await exchange.publish(aio_pika.Message(b"{}"), "nobody.b", mandatory=True)
@@ -156,7 +158,7 @@ async def test_who_is_not_let_in_is_told_so_without_the_password(
 ) -> None:
     (tmp_path / "password").write_text(password)
     with pytest.raises(BrokerError, match=f"does not let {user} in") as caught:
-        await connect(settings.model_copy(update={"username": user}), tmp_path, "tests")
+        await _enter(settings.model_copy(update={"username": user}), tmp_path)
     assert password not in f"{caught.value!r}{caught.value.__cause__!r}"
 
 
@@ -165,9 +167,28 @@ async def test_a_broker_that_is_not_there_and_a_password_that_is_not_are_told(
 ) -> None:
     nowhere = settings.model_copy(update={"url": f"amqp://127.0.0.1:{free_port()}"})
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:[0-9]+: .*refused"):
-        await connect(nowhere, tmp_path, "tests")
+        await _enter(nowhere, tmp_path)
     without = settings.model_copy(update={"password": SecretRef(file=Path("absent"))})
     with pytest.raises(BrokerError, match=r"password: .*absent cannot be read"):
-        await connect(without, tmp_path, "tests")
+        await _enter(without, tmp_path)
     with pytest.raises(BrokerError, match="vhost"):
-        await connect(settings.model_copy(update={"url": f"{settings.url}-other"}), tmp_path, "tests")
+        await _enter(settings.model_copy(update={"url": f"{settings.url}-other"}), tmp_path)
+
+
+async def test_a_connection_that_never_came_about_leaves_nothing_behind(
+    settings: RabbitMQSettings, tmp_path: Path
+) -> None:
+    """The library closes such a one when it is collected, and cannot, in another thread: a warning is left."""
+    nowhere = settings.model_copy(update={"url": f"amqp://127.0.0.1:{free_port()}"})
+    gc.disable()
+    try:
+        with pytest.raises(BrokerError):
+            await _enter(nowhere, tmp_path)
+        await asyncio.to_thread(gc.collect)
+    finally:
+        gc.enable()
+
+
+async def _enter(settings: RabbitMQSettings, folder: Path) -> None:
+    async with connect(settings, folder, "tests"):
+        pass

@@ -9,11 +9,13 @@ import asyncio
 import logging
 import os
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-import aio_pika
+from aio_pika import Connection
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import (
     CONNECTION_EXCEPTIONS,
@@ -32,6 +34,8 @@ FAILURES: Final = tuple(CONNECTION_EXCEPTIONS)
 """All that the library raises when something is wrong with a connection or a channel."""
 _HEARTBEAT_S: Final = 20
 _CONNECT_S: Final = 10.0
+_CLOSE_S: Final = 5.0
+"""The library gives up by itself after some two seconds; cut short, it leaves something behind."""
 
 for _library in ("aiormq", "aio_pika"):
     logging.getLogger(_library).setLevel(logging.CRITICAL)
@@ -41,25 +45,35 @@ class BrokerError(Exception):
     """The broker cannot be reached, or does not let us in; the message says why, and where."""
 
 
+@asynccontextmanager
 async def connect(
     settings: RabbitMQSettings, folder: Path, name: str, *, timeout_s: float = _CONNECT_S
-) -> AbstractConnection:
-    """Connect; the caller closes it.
+) -> AsyncIterator[AbstractConnection]:
+    """Connect, and close it at the end; what goes wrong while it closes is nobody's business any more.
 
     Args:
         settings: where to, and as whom.
         folder: of the configuration file; paths in the settings are relative to it.
         name: what the broker shows for this connection, such as `bellpull gateway NAME`.
-        timeout_s: for all of it.
+        timeout_s: for all of connecting.
 
     Raises:
         BrokerError: it did not come about.
     """
     where = f"{settings.host}:{settings.port}"
+    url, context = await asyncio.to_thread(_prepare, settings, folder)
+    connection = Connection(url, ssl_context=context, client_properties={"connection_name": name})
     try:
-        url, context = await asyncio.to_thread(_prepare, settings, folder)
+        await _open(connection, settings, where, timeout_s)
+        yield connection
+    finally:
+        await _close(connection)
+
+
+async def _open(connection: Connection, settings: RabbitMQSettings, where: str, timeout_s: float) -> None:
+    try:
         async with asyncio.timeout(timeout_s):
-            return await aio_pika.connect(url, ssl_context=context, client_properties={"connection_name": name})
+            await connection.connect()
     except TimeoutError as error:
         raise BrokerError(f"{where}: no answer within {timeout_s:g} s") from error
     except (AuthenticationError, ProbableAuthenticationError) as error:
@@ -68,6 +82,21 @@ async def connect(
         raise BrokerError(f"{where}: has no vhost {settings.vhost} that {settings.username} may enter") from error
     except FAILURES as error:
         raise BrokerError(f"{where}: {_why(error)}") from error
+
+
+async def _close(connection: Connection) -> None:
+    """Close it, for good.
+
+    One that was not closed to the end, or that never came about, closes itself when it is collected: then, and in
+    whatever thread that happens, where it leaves a coroutine behind. Closed once more, it knows that it is closed.
+    """
+    try:
+        with suppress(*FAILURES):
+            async with asyncio.timeout(_CLOSE_S):
+                await connection.close()
+    finally:
+        with suppress(*FAILURES):
+            await connection.close()
 
 
 def _prepare(settings: RabbitMQSettings, folder: Path) -> tuple[URL, ssl.SSLContext | None]:
