@@ -4,7 +4,11 @@ import time
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import pytest
+
 from tests.parts.rabbitmq import Broker
+
+pytestmark = pytest.mark.timeout(400)
 
 
 def test_what_is_durable_is_there_again_after_a_kill(rabbitmq: Broker) -> None:

@@ -69,7 +69,7 @@ class Forwarding:
         """Return how much waits, by the disk."""
         return len(await SqliteOutgoing(self.journal.database).waiting(0))
 
-    async def settled(self, within_s: float = 25) -> None:
+    async def settled(self, within_s: float = 60) -> None:
         """Wait until nothing waits any more, in memory and on disk."""
         try:
             await until(lambda: self.forwarder.waiting == 0, within_s)
@@ -80,7 +80,7 @@ class Forwarding:
                 await asyncio.sleep(0.02)
 
 
-async def until(holds: Callable[[], object], within_s: float = 25) -> None:
+async def until(holds: Callable[[], object], within_s: float = 60) -> None:
     async with asyncio.timeout(within_s):
         while not holds():  # noqa: ASYNC110 - as somebody who asks /readyz does
             await asyncio.sleep(0.02)

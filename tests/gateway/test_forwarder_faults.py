@@ -5,11 +5,17 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from bellpull.contract.routing import agent_key, agent_queue
 from tests.gateway.brokers import declare, login, queue
 from tests.gateway.examples import commit, push
 from tests.gateway.test_forwarder import ALL, WEB, Forwarding, forwarding, heard, newest, until
 from tests.parts.rabbitmq import Broker
+
+pytestmark = pytest.mark.timeout(400)
+_AGAIN_S = 90
+"""For the forwarder to come back: its pauses have grown to half a minute while the node started."""
 
 
 async def test_nothing_is_lost_when_the_broker_is_killed_under_load_and_stays_away(
@@ -42,7 +48,7 @@ async def test_nothing_is_lost_when_the_broker_is_killed_under_load_and_stays_aw
         assert running.forwarder.problems()[0].startswith("the broker cannot be reached")
         await asyncio.to_thread(rabbitmq.start)
         await load(running, range(900, 1000))
-        await running.settled(60)
+        await running.settled(_AGAIN_S)
         assert running.forwarder.problems() == ()
     assert newest(await heard(rabbitmq, "all", "/")) == last
 
@@ -59,12 +65,12 @@ async def test_a_broker_short_of_memory_takes_nothing_and_says_so(rabbitmq_progr
         await asyncio.to_thread(_wait_for_the_alarm, node)
         async with forwarding(tmp_path, settings, answer_s=1.0) as running:
             await running.accept(push(1))
-            await until(lambda: "short of memory or disk" in "".join(running.forwarder.problems()))
+            await until(lambda: "short of memory or disk" in "".join(running.forwarder.problems()), _AGAIN_S)
             assert running.forwarder.waiting == 1
             await asyncio.to_thread(node.kill)
             node.config = ""
             await asyncio.to_thread(node.start)
-            await running.settled()
+            await running.settled(_AGAIN_S)
         assert newest(await heard(node, "all", "/")) == {"refs/heads/main": commit(1)}
     finally:
         with suppress(ValueError):
