@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-import aio_pika
+from aio_pika import Connection
 from aio_pika.abc import AbstractConnection
+from aio_pika.connection import make_url
 from hypothesis import strategies as st
 
 from bellpull.contract.patterns import is_pattern
@@ -65,10 +66,10 @@ class Installed:
     async def connected(self, user: str) -> AsyncIterator[AbstractConnection]:
         """Yield a connection of a user's."""
         password = PASSWORD if user == USER else user
-        connection = await aio_pika.connect(
-            host="127.0.0.1", port=self.broker.port, login=user, password=password, virtualhost=self.vhost
-        )
-        async with connection:
+        url = make_url(host="127.0.0.1", port=self.broker.port, login=user, password=password, virtualhost=self.vhost)
+        connection = Connection(url)
+        async with connection:  # also when it does not come about: it is closed then, not left to be collected
+            await connection.connect()
             yield connection
 
     def bound(self, name: str, **changed: str | int) -> None:
