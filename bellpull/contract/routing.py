@@ -19,9 +19,11 @@ __all__ = [
     "EVENTS",
     "HEARTBEATS",
     "REPORTS",
+    "SEAL",
     "agent_key",
     "agent_queue",
     "binding_key",
+    "gateway_queue",
     "report_key",
     "routing_key",
 ]
@@ -34,6 +36,9 @@ HEARTBEATS: Final = "bellpull.heartbeats"
 """Exchange (topic, durable): agents' heartbeats, each under its own `report_key`; they are not persistent (R23)."""
 DEAD_LETTERS: Final = "bellpull.dead-letters"
 """Exchange (headers) and queue: what agents rejected; nothing that merely found no room (R20)."""
+
+SEAL: Final = "bellpull-seal"
+"""The header with the seal over the body; the others are for people, and never read."""
 
 BUDGETS: Final = (60, 90, 8, 90)
 """Bytes for each word; with three dots they stay below AMQP's 255."""
@@ -64,6 +69,11 @@ def agent_queue(agent: Name) -> str:
 def agent_key(agent: Name) -> str:
     """Return the key under which one agent alone is told something: two words, so that no event has it."""
     return f"agent.{_word(agent, BUDGETS[0] + BUDGETS[1])}"
+
+
+def gateway_queue(instance: str) -> str:
+    """Return the name of a queue that a gateway makes for itself; `instance` is of no other that is there."""
+    return f"bellpull.gw.{instance}"
 
 
 def report_key(agent: Name) -> str:

@@ -31,15 +31,13 @@ from aio_pika.exceptions import (
 )
 
 from bellpull.contract.message import MEDIA_TYPE
-from bellpull.contract.routing import EVENTS
+from bellpull.contract.routing import EVENTS, SEAL
 from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, connect
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from gateway.core.sending import Outcome
 
-__all__ = ["SEAL", "Parcel", "Publisher", "open_publisher", "publishing"]
+__all__ = ["Parcel", "Publisher", "open_publisher", "publishing"]
 
-SEAL: Final = "bellpull-seal"
-"""The header with the seal; the others are for people, and never read."""
 _ANSWER_S: Final = 10.0
 
 

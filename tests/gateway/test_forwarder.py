@@ -13,7 +13,7 @@ import pytest
 
 from bellpull.contract.event import RefUpdated, Resync, Tick
 from bellpull.contract.message import Message, decode
-from bellpull.contract.routing import agent_key, agent_queue
+from bellpull.contract.routing import SEAL, agent_key, agent_queue
 from bellpull.contract.seal import PinnedKey, SealType, unseal
 from bellpull.contract.text import Name
 from bellpull.runtime.clock import utc_now
@@ -22,7 +22,7 @@ from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.adapters.outgoing import SqliteOutgoing
-from gateway.adapters.publisher import SEAL, Parcel, publishing
+from gateway.adapters.publisher import Parcel, publishing
 from gateway.app.forwarder import Forwarder, ForwarderParts
 from gateway.app.parcels import Parcels
 from gateway.ports.journal import Row

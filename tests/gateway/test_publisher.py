@@ -9,11 +9,11 @@ from pathlib import Path
 import aio_pika
 import pytest
 
-from bellpull.contract.routing import EVENTS
+from bellpull.contract.routing import EVENTS, SEAL
 from bellpull.runtime.config import SecretRef
 from bellpull.runtime.rabbitmq.connect import BrokerError, connect
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
-from gateway.adapters.publisher import SEAL, Parcel, Publisher, open_publisher
+from gateway.adapters.publisher import Parcel, Publisher, open_publisher
 from gateway.core.sending import Outcome
 from tests.gateway.brokers import declare, left_in, login, queue
 from tests.parts.front import free_port

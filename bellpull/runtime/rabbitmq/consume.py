@@ -1,0 +1,51 @@
+"""Messages of a queue, one after the other, each to be acknowledged by whoever takes it.
+
+The library hands each message to a task of its own and forgets what becomes of it, and its iterator gives back what
+it has taken when it is closed, on a connection that may be gone. Here they wait in order, no more than the broker is
+told to send; when the channel goes, or the broker cancels the consumer as the queue was deleted, the end is told.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError
+
+__all__ = ["messages"]
+
+_ANSWER_S: Final = 10.0
+_LOOK_S: Final = 0.5
+
+
+async def messages(
+    channel: AbstractChannel, queue: AbstractQueue, *, at_once: int
+) -> AsyncGenerator[AbstractIncomingMessage, None]:
+    """Consume `queue` and yield its messages; at most `at_once` are sent before one is acknowledged.
+
+    Raises:
+        BrokerError: it cannot be consumed, or the channel or the queue went.
+    """
+    waiting: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    cancelled = asyncio.Event()
+
+    async def note_cancelled(_frame: object) -> None:
+        cancelled.set()
+
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            await channel.set_qos(prefetch_count=at_once)
+            underlay = await channel.get_underlay_channel()
+            underlay.on_consumer_cancel_callbacks.add(note_cancelled)
+            await queue.consume(waiting.put)
+    except FAILURES as error:
+        raise BrokerError(f"{queue.name} cannot be consumed: {str(error) or type(error).__name__}") from error
+    while not channel.is_closed and not cancelled.is_set():
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                message = await waiting.get()
+        except TimeoutError:
+            continue
+        yield message
+    raise BrokerError("the connection was closed" if channel.is_closed else f"{queue.name} is gone")

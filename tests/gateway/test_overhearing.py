@@ -1,0 +1,210 @@
+"""What agents say over a real RabbitMQ, as a gateway hears it: as much and as little as by POST (R22, R26)."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractExchange
+from pamqp.common import FieldValue
+
+from bellpull.contract.message import Data, Message, encode
+from bellpull.contract.report import Heartbeat
+from bellpull.contract.routing import HEARTBEATS, REPORTS, SEAL, report_key
+from bellpull.contract.seal import SealType, seal
+from bellpull.contract.text import MessageId, Name
+from bellpull.runtime.clock import utc_now
+from bellpull.runtime.config import SecretRef
+from bellpull.runtime.jose import Ed25519Signer
+from bellpull.runtime.metrics import Metrics
+from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
+from gateway.adapters.ears import hearing
+from gateway.adapters.journal import open_journal
+from gateway.adapters.state import SqliteState, open_state
+from gateway.app.admission import AgentsParts
+from gateway.app.enrolment import Enrolment, Enrolments
+from gateway.app.overhearing import Overhearing
+from tests.gateway.agents import ACME, AGENT_KEY, GATEWAY_KEY, OTHER_KEY, record
+from tests.gateway.examples import T0, WEB, heartbeat, report, seconds, sync_state
+from tests.gateway.test_forwarder import until
+from tests.gateway.topologies import GATEWAY, Installed, installed
+from tests.parts.rabbitmq import Broker
+
+OTHER = Name("web-2")
+
+
+@pytest.fixture
+def installation(broker: Broker) -> Iterator[Installed]:
+    rights = {WEB: ["github.com/acme/site"], OTHER: ["github.com/acme/other"]}
+    with installed(broker, "overhearing", rights, GATEWAY) as made:
+        yield made
+
+
+@dataclass
+class Listening:
+    overhearing: Overhearing
+    state: SqliteState
+    metrics: Metrics
+
+    def counted(self, outcome: str) -> float:
+        """Return how many messages of agents ended so."""
+        lines = self.metrics.render()[0].decode().splitlines()
+        name = f'bellpull_broker_heard_total{{outcome="{outcome}"}} '
+        return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+
+def settings_of(installation: Installed, folder: Path) -> RabbitMQSettings:
+    (folder / "password").write_text(GATEWAY)
+    url = installation.broker.url(installation.vhost)
+    return RabbitMQSettings(url=url, username=GATEWAY, password=SecretRef(file=Path("password")))
+
+
+@asynccontextmanager
+async def listening(settings: RabbitMQSettings, folder: Path) -> AsyncIterator[Listening]:
+    records: dict[Name, Enrolment] = {
+        WEB: record(),
+        OTHER: record("github.com/acme/other", token="bpa_web-2_x", agent=OTHER, key=OTHER_KEY),
+    }
+    metrics = Metrics()
+    async with open_journal(folder / "journal.db", T0) as journal, open_state(folder / "state.db", T0) as state:
+        parts = AgentsParts(
+            installation=ACME,
+            journal=journal,
+            state=state,
+            enrolments=lambda: Enrolments(records),
+            signer=lambda: GATEWAY_KEY,
+            metrics=metrics,
+        )
+        overhearing = Overhearing(parts, partial(hearing, settings, folder, "bellpull gateway tests"))
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(overhearing.run())
+            yield Listening(overhearing, state, metrics)
+            running.cancel()
+
+
+@pytest.fixture
+async def gateway(installation: Installed, tmp_path: Path) -> AsyncIterator[Listening]:
+    async with listening(settings_of(installation, tmp_path), tmp_path) as made:
+        await until(lambda: made.overhearing.problems() == ())
+        yield made
+
+
+@dataclass
+class Saying:
+    """How a message is published; by default as an agent does it."""
+
+    data: Data
+    user: Name = WEB
+    key: Name = WEB
+    user_id: str | None = WEB
+    signer: Ed25519Signer = AGENT_KEY
+    age: timedelta = timedelta()
+    sealed: bool = True
+
+    async def publish(self, exchange: AbstractExchange) -> None:
+        body = encode(Message(id=MessageId("m1"), source="//acme/agents/web-1", time=T0, data=self.data))
+        now = utc_now() - self.age
+        header = seal(body, seal_type=SealType.REPORT, audience="acme", now=now, signer=self.signer)
+        headers: dict[str, FieldValue] = {SEAL: header} if self.sealed else {}
+        message = aio_pika.Message(body, user_id=self.user_id, headers=headers)
+        await exchange.publish(message, report_key(self.key))
+
+
+async def say(installation: Installed, *sayings: Saying) -> None:
+    for saying in sayings:
+        async with installation.connected(saying.user) as connection:
+            channel = await connection.channel(on_return_raises=True)
+            name = HEARTBEATS if isinstance(saying.data, Heartbeat) else REPORTS
+            await saying.publish(await channel.get_exchange(name, ensure=False))
+
+
+async def test_reports_and_heartbeats_are_kept(installation: Installed, gateway: Listening) -> None:
+    await say(installation, Saying(heartbeat(1, full=(sync_state(),))), Saying(report(2)))
+    await until(lambda: gateway.counted("taken") == 2)
+    assert (await gateway.state.agents())[WEB].syncs == (sync_state(),)
+    assert len(await gateway.state.answers("github.com/acme/site", "refs/heads/main", T0)) == 1
+
+
+async def test_each_gateway_hears_everything(installation: Installed, gateway: Listening, tmp_path: Path) -> None:
+    """R22."""
+    (tmp_path / "other").mkdir()
+    async with listening(settings_of(installation, tmp_path / "other"), tmp_path / "other") as other:
+        await until(lambda: other.overhearing.problems() == ())
+        await say(installation, Saying(report(1)))
+        await until(lambda: gateway.counted("taken") == other.counted("taken") == 1)
+
+
+@pytest.mark.parametrize(
+    "saying",
+    [
+        pytest.param(Saying(report(1), signer=OTHER_KEY), id="by another's key"),
+        pytest.param(Saying(report(1), sealed=False), id="without a seal"),
+        pytest.param(Saying(report(1), user_id=None), id="by nobody the broker vouches for"),
+        pytest.param(Saying(report(1, agent=OTHER)), id="in another's name"),
+        pytest.param(Saying(report(1), user=OTHER, key=OTHER, user_id=OTHER), id="another's, repeated"),
+        pytest.param(Saying(report(1, path="acme/other")), id="of another repository"),
+        pytest.param(Saying(report(1, environment=Name("staging"))), id="of another environment"),
+        pytest.param(Saying(report(1), age=seconds(7 * 86400)), id="a week old"),
+    ],
+)
+async def test_what_does_not_count_changes_nothing(
+    installation: Installed, gateway: Listening, saying: Saying
+) -> None:
+    """R26: seal, user, key and body name one agent, and its record has what it speaks of; nobody else is held up."""
+    await say(installation, saying, Saying(heartbeat(9)))
+    await until(lambda: gateway.counted("taken") == gateway.counted("refused") == 1)
+    assert await gateway.state.answers("github.com/acme/site", "refs/heads/main", T0) == ()
+    assert await gateway.state.answers("github.com/acme/other", "refs/heads/main", T0) == ()
+
+
+async def test_what_cannot_be_kept_now_is_kept_later(installation: Installed, gateway: Listening) -> None:
+    """A full disk loses no word; what follows waits with the broker."""
+    disk = gateway.state._database._writing
+    disk.pragma("query_only", 1)
+    await say(installation, *(Saying(report(number)) for number in range(1, 4)))
+    await asyncio.sleep(1.5)
+    assert gateway.counted("taken") == 0
+    disk.pragma("query_only", 0)
+    await until(lambda: gateway.counted("taken") == 3)
+
+
+async def test_it_comes_back_when_its_connection_is_closed(installation: Installed, gateway: Listening) -> None:
+    broker, vhost = installation.broker, installation.vhost
+    (before,) = await asyncio.to_thread(_queues, broker, vhost)
+    await asyncio.to_thread(_close_connections, broker, vhost)
+    await until(lambda: _queues(broker, vhost) not in ([], [before]))
+    await until(lambda: gateway.overhearing.problems() == ())
+    await say(installation, Saying(report(1)))
+    await until(lambda: gateway.counted("taken") == 1)
+
+
+async def test_nothing_is_left_behind(installation: Installed, tmp_path: Path) -> None:
+    async with listening(settings_of(installation, tmp_path), tmp_path) as gateway:
+        await until(lambda: gateway.overhearing.problems() == ())
+        assert len(await asyncio.to_thread(_queues, installation.broker, installation.vhost)) == 1
+    await until(lambda: _queues(installation.broker, installation.vhost) == [])
+
+
+async def test_a_broker_that_is_not_there_is_a_problem_and_no_end(installation: Installed, tmp_path: Path) -> None:
+    settings = settings_of(installation, tmp_path)
+    away = settings.model_copy(update={"url": "amqp://127.0.0.1:1"})
+    async with listening(away, tmp_path) as gateway:
+        await until(lambda: "refused" in "".join(gateway.overhearing.problems()))
+
+
+def _queues(broker: Broker, vhost: str) -> list[str]:
+    return [each["name"] for each in broker.ask("GET", f"queues/{vhost}") if each["name"].startswith("bellpull.gw.")]
+
+
+def _close_connections(broker: Broker, vhost: str) -> None:
+    while not (known := broker.ask("GET", f"vhosts/{vhost}/connections")):
+        time.sleep(0.2)  # the API learns of a connection a little later
+    for each in known:
+        broker.ask("DELETE", f"connections/{quote(each['name'], safe='')}")
