@@ -15,7 +15,7 @@ from tests.parts.rabbitmq import Broker
 
 pytestmark = pytest.mark.timeout(400)
 _AGAIN_S = 90
-"""For the forwarder to come back: its pauses have grown to half a minute while the node started."""
+"""For the forwarder to come back: its pauses have grown to a quarter of a minute while the node started."""
 
 
 async def test_nothing_is_lost_when_the_broker_is_killed_under_load_and_stays_away(
