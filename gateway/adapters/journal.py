@@ -96,6 +96,7 @@ class SqliteJournal:
     def __init__(self, limits: Limits, *, forwards: bool = False) -> None:
         self.epoch = ""
         self._limits = limits
+        self._forwards = forwards
         self._append: Append = append_outgoing if forwards else append
         self._removed = removed_unsent if forwards else nothing_removed
         self._newest = 0
@@ -139,7 +140,8 @@ class SqliteJournal:
         self._keep(now)
 
     def _start(self, connection: apsw.Connection, word: str, now: datetime) -> int:
-        return begin(connection, word, now, removed=self._removed(connection), write=self._append)
+        removed = self._removed(connection)
+        return begin(connection, word, now, removed=removed, forwards=self._forwards, write=self._append)
 
     def _sign(self, connection: apsw.Connection, now: datetime, *, turned_away: bool) -> Appended:
         removed = self._removed(connection)

@@ -25,27 +25,39 @@ _TIMES: Final = range(253_402_300_800_000_000)
 
 
 def sign(
-    connection: apsw.Connection, now: datetime, *, turned_away: bool, removed: bool = False, write: Append = append
+    connection: apsw.Connection,
+    now: datetime,
+    *,
+    turned_away: bool = False,
+    removed: bool = False,
+    turned_on: bool = False,
+    write: Append = append,
 ) -> Appended:
     """Write a sign of life, and the resync that is due since the last one, in the transaction of the caller."""
     found: Any = connection.execute("SELECT seen FROM life").get
     last = moment(found) if isinstance(found, int) and found in _TIMES else None
-    reason = missed(last, now, turned_away=turned_away, removed=removed)
+    reason = missed(last, now, turned_away=turned_away, removed=removed, turned_on=turned_on)
     connection.execute("UPDATE life SET seen = ?", (microseconds(now),))
     return Appended(None) if reason is None else _resync(connection, reason, now, write)
 
 
 def begin(
-    connection: apsw.Connection, word: str, now: datetime, *, removed: bool = False, write: Append = append
+    connection: apsw.Connection,
+    word: str,
+    now: datetime,
+    *,
+    removed: bool = False,
+    forwards: bool = False,
+    write: Append = append,
 ) -> int:
     """Write the epoch of this start, a sign, and the resync that is due; return the last number in use."""
-    is_new = connection.execute("SELECT 1 FROM epochs LIMIT 1").get is None
-    values = (word, last_number(connection) + 1, microseconds(now))
-    connection.execute("INSERT INTO epochs (word, first, started) VALUES (?, ?, ?)", values)
-    if is_new:
+    forwarded = connection.execute("SELECT forwards FROM epochs ORDER BY place DESC LIMIT 1").get
+    values = (word, last_number(connection) + 1, microseconds(now), forwards)
+    connection.execute("INSERT INTO epochs (word, first, started, forwards) VALUES (?, ?, ?, ?)", values)
+    if forwarded is None:
         connection.execute("UPDATE life SET seen = ?", (microseconds(now),))
     else:
-        sign(connection, now, turned_away=False, removed=removed, write=write)
+        sign(connection, now, removed=removed, turned_on=forwards and not forwarded, write=write)
     return last_number(connection)
 
 

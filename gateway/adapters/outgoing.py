@@ -66,6 +66,11 @@ class SqliteOutgoing:
         """Return the rows that are parked, the first of them if they are very many."""
         return await self._rows(0, parked=True, limit=PAGE)
 
+    async def left(self) -> int:
+        """Return how many rows wait."""
+        ((found,),) = await self._database.read(_select("SELECT count(*) FROM outgoing WHERE NOT parked", ()))
+        return int(found)
+
     async def events(self, numbers: Sequence[int]) -> tuple[Stored, ...]:
         """Return the rows of `numbers`."""
         found = await self._database.read(_select(_EVENTS, (_json(numbers),)))

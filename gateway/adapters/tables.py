@@ -32,6 +32,7 @@ JOURNAL: Final = Schema(
             "INSERT INTO life VALUES (0, NULL)",
         ),
         ("CREATE TABLE outgoing (seq INTEGER PRIMARY KEY, parked INTEGER NOT NULL DEFAULT 0)",),
+        ("ALTER TABLE epochs ADD COLUMN forwards INTEGER NOT NULL DEFAULT 0",),
     ),
 )
 

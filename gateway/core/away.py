@@ -14,7 +14,9 @@ LONGEST: Final = timedelta(seconds=60)
 """A hole that is not longer is none: the signs are a quarter of it apart."""
 
 
-def missed(last: datetime | None, now: datetime, *, turned_away: bool, removed: bool = False) -> str | None:
+def missed(
+    last: datetime | None, now: datetime, *, turned_away: bool, removed: bool = False, turned_on: bool = False
+) -> str | None:
     """Return why agents should look at everything, if they should.
 
     Args:
@@ -22,6 +24,7 @@ def missed(last: datetime | None, now: datetime, *, turned_away: bool, removed: 
         now: when it is.
         turned_away: whether pushes were, since then.
         removed: whether events had to go, to make room, before the broker had them.
+        turned_on: whether a broker is used from now on, which has nothing of what was accepted before.
     """
     if last is None:
         return "nothing says when the gateway took pushes last"
@@ -31,4 +34,6 @@ def missed(last: datetime | None, now: datetime, *, turned_away: bool, removed: 
         return f"the gateway took no pushes for {timedelta(seconds=round((now - last).total_seconds()))}"
     if turned_away:
         return "pushes were turned away because they could not be written"
-    return "events were too old or too many to be kept until the broker had them" if removed else None
+    if removed:
+        return "events were too old or too many to be kept until the broker had them"
+    return "events go to a broker from now on, and it has none of those before" if turned_on else None

@@ -20,6 +20,10 @@ class Outgoing(Protocol):
         """Return the rows that are never sent again."""
         ...
 
+    async def left(self) -> int:
+        """Return how many rows wait, on disk: those that are being sent too, those that are parked not."""
+        ...
+
     async def events(self, numbers: Sequence[int]) -> tuple[Event, ...]:
         """Return the rows of `numbers` with all that is in them; one that is kept no longer is left out."""
         ...

@@ -57,15 +57,50 @@ async def test_a_twin_that_folds_waits_once(path: Path) -> None:
         assert numbers(await SqliteOutgoing(journal.database).waiting(0)) == [1]
 
 
+@pytest.mark.parametrize(
+    ("starts", "said"),
+    [
+        pytest.param([True], 0, id="with a broker from the first"),
+        pytest.param([True, True], 0, id="with a broker again"),
+        pytest.param([False, True], 1, id="turned on"),
+        pytest.param([False, True, True], 1, id="turned on and stayed so"),
+        pytest.param([True, False, True], 1, id="off for a while"),
+        pytest.param([False, False], 0, id="without a broker"),
+    ],
+)
+async def test_a_broker_that_is_turned_on_is_told_to_have_all_look_at_everything(
+    path: Path, starts: Sequence[bool], said: int
+) -> None:
+    """P1: what was accepted before is not in the broker; a resync that waits for it covers all of it."""
+    for number, forwards in enumerate(starts):
+        async with open_journal(path, T0 + seconds(number), forwards=forwards) as journal:
+            await put(journal, push(number), at_s=number)
+    async with open_journal(path, T0 + seconds(9), forwards=starts[-1]) as journal:
+        waiting = await SqliteOutgoing(journal.database).waiting(0)
+        resyncs = [row.seq for row in await journal.page(0) if not row.repository]
+    assert [row.seq for row in waiting if not row.repository] == resyncs
+    assert len(resyncs) == said
+
+
+async def test_what_still_waited_when_the_broker_was_turned_off_waits_when_it_is_on_again(path: Path) -> None:
+    for number, forwards in enumerate((True, False, True)):
+        async with open_journal(path, T0 + seconds(number), forwards=forwards) as journal:
+            outgoing = SqliteOutgoing(journal.database)
+            await put(journal, push(number, ref=f"refs/heads/b{number}"), at_s=number)
+            assert await outgoing.left() == len(await outgoing.waiting(0))
+    async with open_journal(path, T0 + seconds(9), forwards=True) as journal:
+        waiting = await SqliteOutgoing(journal.database).waiting(0)
+    assert [row.ref for row in waiting] == ["refs/heads/b0", "", "refs/heads/b2"]
+
+
 async def test_without_a_broker_nothing_waits(path: Path) -> None:
-    """The embedded form pays for no outbox; what was accepted before there was a broker is not sent later."""
+    """The embedded form pays for no outbox; what was accepted before there was a broker is not sent one by one."""
     async with open_journal(path, T0) as journal:
         await put(journal, push(1))
     async with open_journal(path, T0, forwards=True) as journal:
-        outgoing = SqliteOutgoing(journal.database)
-        assert await outgoing.waiting(0) == ()
         await put(journal, push(2))
-        assert numbers(await outgoing.waiting(0)) == [2]
+        waiting = await SqliteOutgoing(journal.database).waiting(0)
+        assert [(row.seq, row.repository) for row in waiting] == [(2, ""), (3, "github.com/acme/site")]
 
 
 async def test_a_long_list_comes_in_pages(path: Path) -> None:

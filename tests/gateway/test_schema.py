@@ -150,7 +150,7 @@ async def test_the_journal_of_every_earlier_version_is_opened_with_its_rows(path
 
 
 def _put_row(connection: apsw.Connection) -> None:
-    connection.execute("INSERT INTO epochs VALUES (1, 'abcdefghijklmnop', 1, 0)")
+    connection.execute("INSERT INTO epochs (place, word, first, started) VALUES (1, 'abcdefghijklmnop', 1, 0)")
     connection.execute(
         """INSERT INTO events (event_id, type, source, delivery, body_digest, repository, ref, commit_id, announces,
         accepted, body) VALUES ('evt_old', 't', 's', 'd', '', 'github.com/acme/site', '', NULL, 0, ?, x'7b7d')""",
