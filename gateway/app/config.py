@@ -1,5 +1,6 @@
 """The gateway's configuration file."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -10,11 +11,21 @@ from bellpull.contract.patterns import is_pattern
 from bellpull.contract.text import Name
 from bellpull.runtime.config import SecretRef, Settings, kind, load
 from bellpull.runtime.duration import Duration, duration, shown, within
+from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from gateway.app.listen import Listen
 from gateway.core.providers import PROVIDERS
 from gateway.core.room import MIN_BYTES
 
-__all__ = ["GatewayConfig", "JournalSettings", "Patterns", "SealSettings", "SourceSettings", "load_config"]
+__all__ = [
+    "DrainSettings",
+    "GatewayConfig",
+    "JournalSettings",
+    "Patterns",
+    "QueueSettings",
+    "SealSettings",
+    "SourceSettings",
+    "load_config",
+]
 
 _GRACE: Final = timedelta(seconds=5)
 
@@ -60,6 +71,14 @@ class DrainSettings(Settings):
         Annotated[Duration, within("0s", "5m")] | None, shown("5s where others reach a listener, else 0s")
     ] = None
     """How long it goes on taking pushes when asked to stop, with `/readyz` 503, so that balancers notice."""
+    deadline: Annotated[Duration, within("0s", "10m"), shown("20s")] = duration("20s")
+    """How long it then goes on sending to RabbitMQ what waits; the rest goes after the next start."""
+
+
+class QueueSettings(Settings):
+    """What carries events to agents, and what they say back, beside the gateway's own stream."""
+
+    rabbitmq: RabbitMQSettings
 
 
 class SourceSettings(Settings):
@@ -86,6 +105,7 @@ class GatewayConfig(Settings):
     listen: Listen = Listen()
     journal: JournalSettings = JournalSettings()
     drain: DrainSettings = DrainSettings()
+    queue: QueueSettings | None = None
     agents: Path = Path("agents")
     """A folder with an enrolment record for each agent, written by `bellpull enroll`."""
     sources: tuple[SourceSettings, ...] = ()
@@ -96,6 +116,11 @@ class GatewayConfig(Settings):
             return self.drain.grace
         alone = all(each.is_local for each in self.listen.each().values())
         return timedelta() if alone else _GRACE
+
+    def queue_secrets(self) -> Iterator[SecretRef]:
+        """Return what the gateway logs in to the broker with."""
+        if self.queue is not None:
+            yield from self.queue.rabbitmq.secrets()
 
     @model_validator(mode="after")
     def _names_each_source_once(self) -> Self:

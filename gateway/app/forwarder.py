@@ -32,6 +32,7 @@ _LINGER_S: Final = 0.005
 """While much is in flight, so long is waited for more to end: the journal is then read once for all of it."""
 _LOOK_S: Final = 0.5
 """How often an idle or blocked connection is looked at."""
+_FINISH_S: Final = 0.05
 _WORST: Final = (
     Outcome.CLOSED,
     Outcome.LOST,
@@ -104,6 +105,15 @@ class Forwarder:
     def problems(self) -> tuple[str, ...]:
         """Say what somebody should see to: degraded, not unready."""
         return problems(self._outbox, self._way.link)
+
+    async def finish(self, within_s: float) -> int:
+        """Wait until nothing waits that can go now, or the time is over; return how much waits then, by the disk."""
+        end = self._loop.time() + within_s
+        while left := await self._parts.outgoing.left():
+            if not self._way.is_open or self._outbox.is_stuck or self._loop.time() > end:
+                break
+            await asyncio.sleep(_FINISH_S)
+        return left
 
     async def run(self) -> NoReturn:
         """Run for ever.

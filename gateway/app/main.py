@@ -1,13 +1,13 @@
 """The running gateway: what it is made of, how it starts and stops.
 
 Order of the stop (R11): not ready, pushes are taken for a grace period, listeners close, requests in flight end,
-streams end, last commit.
+streams end, what waits for RabbitMQ is sent, last commit.
 """
 
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -19,12 +19,14 @@ from bellpull.runtime.config import Problems, SecretRef, exposed
 from bellpull.runtime.files import FolderLock, LockError
 from bellpull.runtime.jose import load_private
 from bellpull.runtime.metrics import Metrics
+from bellpull.runtime.rabbitmq.connect import BrokerError, check
 from bellpull.runtime.reload import Watched, Watcher
 from bellpull.runtime.secret import Secret
 from gateway.adapters.apart import Apart
 from gateway.adapters.place import unsafe_place
 from gateway.app.agents import AgentsParts, agents_app
 from gateway.app.api import api_routes
+from gateway.app.broker import over_broker
 from gateway.app.config import GatewayConfig, JournalSettings, SourceSettings, load_config
 from gateway.app.console import console_app
 from gateway.app.edge import Edge
@@ -38,6 +40,7 @@ from gateway.core.providers import PROVIDERS
 from gateway.core.receive import Source
 from gateway.ports.disk import DiskFailed
 from gateway.ports.journal import JournalError
+from gateway.ports.outgoing import Outgoing
 from gateway.ports.state import StateError
 
 __all__ = ["DISK_FAILED", "main"]
@@ -60,8 +63,8 @@ def main(config_path: Path) -> int:
     logs.configure("gateway")
     config = load_config(config_path)
     watched = _Watched(config, config_path)
-    data = config_path.parent / config.data
-    return service.run(lambda stop: _run(config, data, watched, stop))
+    folder = config_path.parent
+    return service.run(lambda stop: _run(config, folder, watched, stop))
 
 
 class _Watched:
@@ -76,9 +79,10 @@ class _Watched:
         self._read_signer(problems)
         folder = path.parent
         self.edge = Edge(config.listen, folder, problems, self.watcher)
+        _check_queue(config, folder, problems)
         problems.check()
         references = [ref for source in config.sources for ref in source.secrets]
-        for ref in (*references, config.seal.key):
+        for ref in (*references, config.seal.key, *config.queue_secrets()):
             if warning := exposed(ref, folder):
                 _log.warning("a secret is exposed", problem=warning)
         self._sources = self._follow("webhook secrets", references, self._read_sources)
@@ -146,6 +150,16 @@ def _secrets(problems: Problems, where: str, source: SourceSettings) -> Iterator
         yield secret
 
 
+def _check_queue(config: GatewayConfig, folder: Path, problems: Problems) -> None:
+    """Read the broker's files once: what was forgotten is said at the start; they are read again at each connect."""
+    if config.queue is None:
+        return
+    try:
+        check(config.queue.rabbitmq, folder)
+    except BrokerError as error:
+        problems.add("queue.rabbitmq", str(error))
+
+
 def _read_enrolments(folder: Path) -> Enrolments:
     enrolments = load_enrolments(folder)
     for problem in enrolments.problems:
@@ -153,7 +167,8 @@ def _read_enrolments(folder: Path) -> Enrolments:
     return enrolments
 
 
-async def _run(config: GatewayConfig, data: Path, watched: _Watched, stop: asyncio.Event) -> None:
+async def _run(config: GatewayConfig, folder: Path, watched: _Watched, stop: asyncio.Event) -> None:
+    data = folder / config.data
     try:
         await asyncio.to_thread(data.mkdir, mode=0o700, parents=True, exist_ok=True)
         place = await asyncio.to_thread(unsafe_place, data)
@@ -161,15 +176,20 @@ async def _run(config: GatewayConfig, data: Path, watched: _Watched, stop: async
         lock = FolderLock(data)
         await asyncio.to_thread(lock.acquire)
         try:
-            await _serve(config, data, watched, stop, () if place is None else (place,))
+            await _serve(config, folder, watched, stop, () if place is None else (place,))
         finally:
             lock.release()
-    except LockError as error:
-        raise service.Fatal(str(error)) from None
-    except (JournalError, StateError) as error:
-        raise service.Fatal(str(error)) from None
-    except DiskFailed as error:
-        raise service.Fatal(str(error), code=DISK_FAILED) from None
+    except* (LockError, JournalError, StateError) as failed:
+        raise service.Fatal(str(_first(failed))) from None
+    except* DiskFailed as failed:
+        raise service.Fatal(str(_first(failed)), code=DISK_FAILED) from None
+
+
+def _first(failed: BaseException) -> BaseException:
+    """Return the first error in what may be groups of groups."""
+    while isinstance(failed, BaseExceptionGroup):
+        failed = failed.exceptions[0]
+    return failed
 
 
 def _refuse(place: str | None, settings: JournalSettings) -> None:
@@ -182,11 +202,13 @@ def _refuse(place: str | None, settings: JournalSettings) -> None:
 
 
 async def _serve(
-    config: GatewayConfig, data: Path, watched: _Watched, stop: asyncio.Event, standing: Sequence[str]
+    config: GatewayConfig, folder: Path, watched: _Watched, stop: asyncio.Event, standing: Sequence[str]
 ) -> None:
     metrics = Metrics()
+    data = folder / config.data
     async with AsyncExitStack() as stack:
-        journal, state = await stack.enter_async_context(open_storage(data, config.journal, metrics))
+        storage = open_storage(data, config.journal, metrics, forwards=config.queue is not None)
+        journal, state, outgoing = await stack.enter_async_context(storage)
         parts = AgentsParts(
             installation=config.installation,
             journal=journal,
@@ -195,6 +217,7 @@ async def _serve(
             signer=watched.signer,
             metrics=metrics,
         )
+        passing = await stack.enter_async_context(_broker(config, folder, parts, outgoing))
         edge = watched.edge
         refusals = await stack.enter_async_context(Refusals.open(state))
         routes = api_routes(journal, state, watched.enrolments, refusals)
@@ -203,7 +226,7 @@ async def _serve(
         hooks = Hooks(
             watched.sources, journal, metrics, intake, apart.receive, refusals=refusals, spread=watched.spread
         )
-        readiness = Readiness(journal=journal, data=data, stopping=stop.is_set, standing=standing)
+        readiness = Readiness(journal=journal, data=data, stopping=stop.is_set, standing=standing, passing=passing)
         console = console_app(readiness, metrics, routes)
         bound = {
             "console": await stack.enter_async_context(edge.serve("console", console)),
@@ -219,14 +242,24 @@ async def _serve(
     _log.info("stopped")
 
 
+def _broker(
+    config: GatewayConfig, folder: Path, parts: AgentsParts, outgoing: Outgoing
+) -> AbstractAsyncContextManager[Callable[[], Sequence[str]]]:
+    """Return what speaks with RabbitMQ while its context lasts, if that is configured; yields what is wrong."""
+    if config.queue is None:
+        return nullcontext(tuple)
+    return over_broker(config.queue.rabbitmq, folder, parts, outgoing, deadline=config.drain.deadline)
+
+
 async def _until_stopped(forever: list[Coroutine[Any, Any, None]], stop: asyncio.Event, grace: timedelta) -> None:
-    """Wait until asked to stop and `grace` later, so that balancers notice; or until the disk fails."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(each) for each in forever]
-            await stop.wait()
-            await asyncio.sleep(grace.total_seconds())
-            for task in running:
-                task.cancel()
-    except* DiskFailed as failed:
-        raise service.Fatal(str(failed.exceptions[0]), code=DISK_FAILED) from failed
+    """Wait until asked to stop and `grace` later, so that balancers notice.
+
+    Raises:
+        ExceptionGroup: of `DiskFailed`.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(each) for each in forever]
+        await stop.wait()
+        await asyncio.sleep(grace.total_seconds())
+        for task in running:
+            task.cancel()

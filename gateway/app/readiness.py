@@ -5,7 +5,7 @@ needs a person; it is ready (200) all the same as long as it takes pushes.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -36,12 +36,14 @@ class Readiness:
         data: the gateway's folder, with the notes of damage.
         stopping: whether the gateway is on its way out.
         standing: what is wrong for as long as this process runs.
+        passing: returns what is wrong now, and keeps no push from being taken.
     """
 
     journal: Journal
     data: Path
     stopping: Callable[[], bool]
     standing: Sequence[str] = field(default=())
+    passing: Callable[[], Iterable[str]] = field(default=tuple)
 
     async def look(self) -> State:
         """Return how it is now."""
@@ -50,7 +52,7 @@ class Readiness:
         writable = await self.journal.writable()
         full = self.journal.problem()
         problems = [full] if full is not None else [] if writable else ["the journal cannot write"]
-        problems += [*await asyncio.to_thread(_damage, self.data), *self.standing]
+        problems += [*await asyncio.to_thread(_damage, self.data), *self.standing, *self.passing()]
         word = "degraded" if problems else "ready"
         return State(word=word, takes_pushes=writable, problems=tuple(problems))
 

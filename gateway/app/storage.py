@@ -11,10 +11,12 @@ from bellpull.runtime.logs import logger
 from bellpull.runtime.metrics import Metrics
 from gateway.adapters.journal import open_journal
 from gateway.adapters.meter import FileMetrics
+from gateway.adapters.outgoing import SqliteOutgoing
 from gateway.adapters.state import STATE_BYTES, open_state
 from gateway.app.config import JournalSettings
 from gateway.core.room import Limits
 from gateway.ports.journal import SIGN_S, Journal, JournalError
+from gateway.ports.outgoing import Outgoing
 from gateway.ports.state import State
 
 __all__ = ["Storage", "open_storage", "sign_on"]
@@ -23,15 +25,21 @@ _log = logger("gateway.journal")
 
 
 class Storage(NamedTuple):
-    """Both files."""
+    """Both files, and what of the first waits for a broker."""
 
     journal: Journal
     state: State
+    outgoing: Outgoing
 
 
 @asynccontextmanager
-async def open_storage(data: Path, settings: JournalSettings, metrics: Metrics) -> AsyncIterator[Storage]:
+async def open_storage(
+    data: Path, settings: JournalSettings, metrics: Metrics, *, forwards: bool = False
+) -> AsyncIterator[Storage]:
     """Open both files of the folder `data`; at the end write the last sign of life, and close them.
+
+    With `forwards` what is accepted waits for a broker. Without, what still waits for one stays as it is, and is
+    heard over the stream like all else.
 
     Raises:
         JournalError: the journal cannot be opened.
@@ -42,10 +50,17 @@ async def open_storage(data: Path, settings: JournalSettings, metrics: Metrics) 
     limits = Limits(max_bytes=settings.max_bytes, keep=settings.keep, reserve=True)
     words = Limits(max_bytes=STATE_BYTES, keep=settings.keep)
     async with (
-        open_journal(data / "journal.db", utc_now(), limits=limits, meter=files.of("journal")) as journal,
+        open_journal(
+            data / "journal.db", utc_now(), limits=limits, meter=files.of("journal"), forwards=forwards
+        ) as journal,
         open_state(data / "state.db", utc_now(), limits=words, meter=files.of("state")) as state,
     ):
-        yield Storage(journal, state)
+        outgoing = SqliteOutgoing(journal.database)
+        if not forwards and (left := await outgoing.left()):
+            _log.warning(
+                "events wait for a broker, and none is configured: they are heard over the stream", left=left
+            )
+        yield Storage(journal, state, outgoing)
         with suppress(JournalError):
             await journal.sign(utc_now())
 

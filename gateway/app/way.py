@@ -73,6 +73,11 @@ class Way:
         """How it stands."""
         return self._link
 
+    @property
+    def is_open(self) -> bool:
+        """Whether something can be sent now."""
+        return self._link.down is None and not self._link.blocked
+
     def number(self) -> str:
         """Return what no other message of this process is numbered with."""
         self._sent += 1

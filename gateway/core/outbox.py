@@ -159,6 +159,11 @@ class Outbox:
         return len(self._flights)
 
     @property
+    def is_stuck(self) -> bool:
+        """Whether all that waits failed, and rests."""
+        return bool(self._resting) and not (self._ready or self._alone or self._flights)
+
+    @property
     def parked(self) -> Sequence[Row]:
         """Rows that are never sent again, by number."""
         return [self._parked[seq] for seq in sorted(self._parked)]

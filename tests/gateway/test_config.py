@@ -182,3 +182,36 @@ def test_pushes_are_taken_for_a_while_where_balancers_may_be_in_front(
     path = tmp_path / "gateway.yaml"
     path.write_text(f"installation: acme\ndata: data\nseal: {{key: {{file: seal.jwk}}}}\n{more}")
     assert load_config(path).grace().total_seconds() == grace_s
+
+
+QUEUE = "queue: {{rabbitmq: {{{0}}}}}\n"
+LOGIN = "username: gw, password: {file: pw}"
+QUEUES = {
+    "a password in the URL": ("url: 'amqps://gw:hunter2@mq.example.org', " + LOGIN, "has a user or password in it"),
+    "a network without TLS": ("url: 'amqp://mq.example.org', " + LOGIN, "goes over a network without TLS"),
+    "something else": ("url: 'https://mq.example.org', " + LOGIN, "is no amqps://HOST[:PORT][/VHOST]"),
+    "a password": ("url: 'amqps://mq.example.org', username: gw, password: hunter2", "never the secret itself"),
+    "nothing to log in with": (
+        "url: 'amqps://mq.example.org', username: gw",
+        "needs password, or certificate and key",
+    ),
+}
+
+
+@pytest.mark.parametrize(("said", "problem"), QUEUES.values(), ids=QUEUES.keys())
+def test_a_queue_that_cannot_be_meant_is_an_error_and_what_may_be_a_password_is_not_repeated(
+    tmp_path: Path, said: str, problem: str
+) -> None:
+    (found,) = problems(tmp_path, LEAST + QUEUE.format(said))
+    assert found.startswith("queue.rabbitmq")
+    assert problem in found
+    assert "hunter2" not in found
+
+
+def test_a_queue(tmp_path: Path) -> None:
+    """P12: one setting."""
+    config = read(tmp_path, LEAST + QUEUE.format("url: 'amqps://mq.example.org/acme', " + LOGIN))
+    assert config.queue is not None
+    rabbitmq = config.queue.rabbitmq
+    assert (rabbitmq.host, rabbitmq.port, rabbitmq.vhost) == ("mq.example.org", 5671, "acme")
+    assert [str(ref) for ref in config.queue_secrets()] == ["pw"]

@@ -177,11 +177,13 @@ def test_a_wrong_enrolment_record_stops_nobody_but_its_agent(folder: Folder) -> 
 
 
 def test_all_secrets_that_are_missing_are_said_at_once(folder: Folder) -> None:
+    queue = "queue: {rabbitmq: {url: 'amqps://localhost', username: gw, password: {file: broker-password}}}\n"
+    folder.write("gateway.yaml", (folder.path / "gateway.yaml").read_text() + queue)
     (folder.path / "github-secret").unlink()
     (folder.path / "seal.jwk").unlink()
     environment = {name: value for name, value in os.environ.items() if name != "OLD_SECRET"}
     ended = bellpull("gateway", "--config", folder.path / "gateway.yaml", env=environment)
-    for place in ("sources[0].secrets[0]", "sources[0].secrets[1]", "seal.key"):
+    for place in ("sources[0].secrets[0]", "sources[0].secrets[1]", "seal.key", "queue.rabbitmq: password"):
         assert place in ended.err
 
 

@@ -39,6 +39,23 @@ def test_of_a_backlog_the_newest_of_each_ref_goes_first_and_stands_for_the_older
     assert box.waiting == 2
 
 
+def test_it_is_stuck_only_while_all_that_waits_failed() -> None:
+    """R11: a stop waits for what can go, and not for what cannot."""
+    box = outbox(row(1, "a"))
+    assert not box.is_stuck
+    (first,) = box.due(0)
+    assert not box.is_stuck
+    box.end(first, Outcome.RETURNED, 0)
+    assert box.is_stuck
+    box.add([row(2, "b")])
+    assert not box.is_stuck
+    (second,) = box.due(0)
+    box.end(second, Outcome.CONFIRMED, 0)
+    assert box.is_stuck
+    assert numbers(box.due(60)) == [1]
+    assert not box.is_stuck
+
+
 def test_while_one_of_a_ref_is_in_flight_what_comes_folds_into_one() -> None:
     """R6: no second of the ref goes before the first has ended, and then only the newest does."""
     box = outbox(row(1))

@@ -28,7 +28,7 @@ from yarl import URL
 from bellpull.runtime.config import SecretError, read_secret
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 
-__all__ = ["FAILURES", "BrokerError", "connect"]
+__all__ = ["FAILURES", "BrokerError", "check", "connect"]
 
 FAILURES: Final = tuple(CONNECTION_EXCEPTIONS)
 """All that the library raises when something is wrong with a connection or a channel."""
@@ -68,6 +68,15 @@ async def connect(
         yield connection
     finally:
         await _close(connection)
+
+
+def check(settings: RabbitMQSettings, folder: Path) -> None:
+    """Read the files that the settings name, without connecting; blocks.
+
+    Raises:
+        BrokerError: one of them is of no use.
+    """
+    _prepare(settings, folder)
 
 
 async def _open(connection: Connection, settings: RabbitMQSettings, where: str, timeout_s: float) -> None:

@@ -6,6 +6,7 @@ are (EXTERNAL); with a password the broker checks both (PLAIN).
 """
 
 import re
+from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -74,6 +75,13 @@ class RabbitMQSettings(Settings):
         if not self.tls and (self.ca or self.certificate):
             raise ValueError("ca, certificate and key are of no use without TLS: use amqps")
         return self
+
+    def secrets(self) -> Iterator[SecretRef]:
+        """Return what only its owner should be able to read."""
+        if self.password is not None:
+            yield self.password
+        if self.key is not None:
+            yield SecretRef(file=self.key)
 
     @property
     def tls(self) -> bool:

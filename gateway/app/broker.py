@@ -1,0 +1,76 @@
+"""What a gateway with `queue.rabbitmq` does besides: its events go there, and what agents say there is heard.
+
+Neither is waited for by anybody, and neither ends the gateway: what is wrong is told, and tried again. At the end
+what agents say is no longer heard, and what was accepted is sent until nothing waits that can go, or the deadline
+comes; the journal keeps the rest for the next start (R11).
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from bellpull.runtime.logs import logger
+from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
+from gateway.adapters.ears import hearing
+from gateway.adapters.publisher import publishing
+from gateway.app.admission import AgentsParts
+from gateway.app.forwarder import Forwarder, ForwarderParts
+from gateway.app.overhearing import Overhearing
+from gateway.app.parcels import Parcels
+from gateway.ports.outgoing import Outgoing
+
+__all__ = ["over_broker"]
+
+_log = logger("gateway.forwarder")
+
+
+@asynccontextmanager
+async def over_broker(
+    settings: RabbitMQSettings, folder: Path, parts: AgentsParts, outgoing: Outgoing, *, deadline: timedelta
+) -> AsyncIterator[Callable[[], Sequence[str]]]:
+    """Send and hear over RabbitMQ while the context lasts; yields what tells what is wrong.
+
+    Args:
+        settings: where it is.
+        folder: of the configuration file.
+        parts: what is known of agents, and where their words go.
+        outgoing: what waits.
+        deadline: how long sending may go on at the end.
+
+    Raises:
+        ExceptionGroup: of `DiskFailed`: the journal or the state cannot be read; or of what ended the context.
+    """
+    forwarder = make_forwarder(settings, folder, parts, outgoing)
+    ears = Overhearing(parts, partial(hearing, settings, folder, _name()))
+    async with asyncio.TaskGroup() as group:
+        sending = group.create_task(forwarder.run())
+        listening = group.create_task(ears.run())
+        yield lambda: (*forwarder.problems(), *ears.problems())
+        listening.cancel()
+        left = await forwarder.finish(deadline.total_seconds())
+        sending.cancel()
+    if left:
+        _log.info("events wait for the next start", left=left)
+
+
+def make_forwarder(settings: RabbitMQSettings, folder: Path, parts: AgentsParts, outgoing: Outgoing) -> Forwarder:
+    """Return what sends what waits."""
+    return Forwarder(
+        ForwarderParts(
+            journal=parts.journal,
+            outgoing=outgoing,
+            parcels=Parcels(installation=parts.installation, signer=parts.signer),
+            rights=lambda: {agent: record.repositories for agent, record in parts.enrolments().records.items()},
+            connect=partial(publishing, settings, folder, _name()),
+            metrics=parts.metrics,
+        )
+    )
+
+
+def _name() -> str:
+    """Return what RabbitMQ shows for this gateway's connections."""
+    return f"bellpull gateway {socket.gethostname()}"
