@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bellpull.contract.text import Name
-from gateway.core.topology import Permission, TopicPermission
+from gateway.core.things import Permission, TopicPermission
 from tests.console import Console, section
 from tests.gateway.topologies import made
 from tests.parts.rabbitmq import PASSWORD, USER, Broker

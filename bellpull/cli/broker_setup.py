@@ -24,7 +24,8 @@ from gateway.adapters.management import REMOVAL
 from gateway.app.config import load_config
 from gateway.app.enrolment import load_enrolments
 from gateway.core.definitions import ORDER, password_hash, to_definitions
-from gateway.core.topology import Binding, Permission, Thing, TopicPermission, User, owner_tag, topology
+from gateway.core.things import Binding, Permission, Thing, TopicPermission, User
+from gateway.core.topology import owner_tag, topology
 from gateway.core.topology_change import Difference, difference, strangers
 
 __all__ = ["Plan", "make", "write_definitions"]

@@ -19,7 +19,7 @@ import orjson
 from bellpull.runtime.rabbitmq.settings import is_loopback
 from bellpull.runtime.secret import Secret
 from gateway.core.definitions import things_of
-from gateway.core.topology import (
+from gateway.core.things import (
     Binding,
     Exchange,
     Permission,

@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from hashlib import sha256
 from typing import Any, Final
 
-from gateway.core.topology import (
+from gateway.core.things import (
     Arguments,
     Binding,
     Exchange,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
 
-from gateway.core.topology import (
+from gateway.core.things import (
     Binding,
     Exchange,
     Permission,

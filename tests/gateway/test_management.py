@@ -16,7 +16,8 @@ from bellpull.contract.text import Name
 from bellpull.runtime.secret import Secret
 from gateway.adapters.management import REMOVAL, Management, ManagementError
 from gateway.core.definitions import password_hash, to_definitions
-from gateway.core.topology import Policy, Thing, User, VirtualHost, owner_tag, topology
+from gateway.core.things import Policy, Thing, User, VirtualHost
+from gateway.core.topology import owner_tag, topology
 from gateway.core.topology_change import Difference, difference
 from tests.parts.rabbitmq import PASSWORD, USER, Broker
 

@@ -14,7 +14,7 @@ from bellpull.contract.repository import Ref, RefKind, Repository
 from bellpull.contract.routing import EVENTS, agent_key, agent_queue, binding_key, routing_key
 from bellpull.contract.text import Host, Name, RefName, RepositoryPath
 from gateway.core.definitions import password_hash, things_of, to_definitions
-from gateway.core.topology import (
+from gateway.core.things import (
     Binding,
     Exchange,
     Permission,
@@ -25,9 +25,8 @@ from gateway.core.topology import (
     User,
     VirtualHost,
     arguments,
-    bound_to,
-    owner_tag,
 )
+from gateway.core.topology import bound_to, owner_tag
 from gateway.core.topology_change import Difference, difference, identity, strangers
 from tests.contract.strategies import of, ref_names, repository_paths
 from tests.gateway.topologies import GATEWAY, agents, hears, made, patterns

@@ -15,7 +15,8 @@ from bellpull.contract.text import Name
 from bellpull.runtime.secret import Secret
 from gateway.adapters.management import Management
 from gateway.core.definitions import password_hash, to_definitions
-from gateway.core.topology import Policy, Thing, User, arguments, topology
+from gateway.core.things import Policy, Thing, User, arguments
+from gateway.core.topology import topology
 from tests.parts.rabbitmq import PASSWORD, USER, Broker
 
 __all__ = ["GATEWAY", "Installed", "agents", "hears", "installed", "made", "patterns"]

@@ -1,0 +1,127 @@
+"""What RabbitMQ holds, each thing as a value that is shaped as its own definitions have it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final, TypeAlias
+
+__all__ = [
+    "Arguments",
+    "Binding",
+    "Exchange",
+    "Permission",
+    "Policy",
+    "Queue",
+    "Thing",
+    "TopicPermission",
+    "User",
+    "VirtualHost",
+    "arguments",
+]
+
+Arguments: TypeAlias = frozenset[tuple[str, str | int | bool]]
+"""What RabbitMQ calls a table, here of plain values only."""
+
+_NOTHING: Final = "^$"
+
+
+def arguments(table: Mapping[str, str | int | bool]) -> Arguments:
+    """Return a table as a value."""
+    return frozenset(table.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualHost:
+    """The one of an installation, in which all else is."""
+
+    section: ClassVar[str] = "vhosts"
+    identity: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """Where messages are published."""
+
+    section: ClassVar[str] = "exchanges"
+    identity: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    type: str
+    durable: bool = True
+    auto_delete: bool = False
+    internal: bool = False
+    arguments: Arguments = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """Where messages wait."""
+
+    section: ClassVar[str] = "queues"
+    identity: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    durable: bool = True
+    auto_delete: bool = False
+    arguments: Arguments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """Which messages of an exchange a queue gets: all of it says which binding it is."""
+
+    section: ClassVar[str] = "bindings"
+    identity: ClassVar[tuple[str, ...]] = ("source", "destination", "destination_type", "routing_key", "arguments")
+    source: str
+    destination: str
+    destination_type: str = "queue"
+    routing_key: str = ""
+    arguments: Arguments = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What holds for all queues whose names fit."""
+
+    section: ClassVar[str] = "policies"
+    identity: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    pattern: str
+    applies_to: str = "queues"
+    priority: int = 0
+    definition: Arguments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Who may log in; whether it is of an installation its tags say."""
+
+    section: ClassVar[str] = "users"
+    identity: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    tags: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """What a user may do in the virtual host: regular expressions on the names of queues and exchanges."""
+
+    section: ClassVar[str] = "permissions"
+    identity: ClassVar[tuple[str, ...]] = ("user",)
+    user: str
+    configure: str = _NOTHING
+    write: str = _NOTHING
+    read: str = _NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicPermission:
+    """Under which keys a user may publish to a topic exchange, and bind from it."""
+
+    section: ClassVar[str] = "topic_permissions"
+    identity: ClassVar[tuple[str, ...]] = ("user", "exchange")
+    user: str
+    exchange: str
+    write: str = _NOTHING
+    read: str = _NOTHING
+
+
+Thing: TypeAlias = VirtualHost | User | Permission | TopicPermission | Exchange | Queue | Policy | Binding
