@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
+from bellpull.cli.check_broker import of_broker
 from bellpull.cli.check_tls import fingerprint, of_tls
 from bellpull.cli.finding import Finding, bad, good, of_config, of_folder, of_secret
 from bellpull.runtime.address import Address
@@ -39,6 +40,8 @@ def look(path: Path) -> list[Finding]:
         of_folder("data", data),
         *_place(config, data),
         *_records(path.parent / config.agents),
+        *of_broker(config, path.parent),
+        *_running(config, path.parent),
         *_listeners(config, path.parent, running=locked(data)),
     ]
 
@@ -56,6 +59,8 @@ def _secrets(config: GatewayConfig, folder: Path) -> Iterator[Finding]:
     for index, source in enumerate(config.sources):
         for number, ref in enumerate(source.secrets):
             yield _webhook_secret(f"sources[{index}].secrets[{number}]", ref, folder, source.provider)
+    for ref in config.queue_secrets():
+        yield of_secret("queue.rabbitmq", ref, folder)
 
 
 def _webhook_secret(where: str, ref: SecretRef, folder: Path, provider: str) -> Finding:
@@ -84,8 +89,6 @@ def _records(folder: Path) -> Iterator[Finding]:
 
 
 def _listeners(config: GatewayConfig, folder: Path, *, running: bool) -> Iterator[Finding]:
-    if running:
-        yield asyncio.run(_running(config.listen.console, folder))
     for name, listener in config.listen.each().items():
         yield _listener(f"listen.{name}", listener.address, ours=running)
         if listener.tls is not None:
@@ -107,16 +110,26 @@ def _listener(where: str, address: Address, *, ours: bool) -> Finding:
     return good(where, f"{address} is free")
 
 
-async def _running(console: Listener, folder: Path) -> Finding:
+def _running(config: GatewayConfig, folder: Path) -> Iterator[Finding]:
+    """Yield how the gateway says that it is, if it runs; what the configuration allows is no matter."""
+    data = folder / config.data
+    if locked(data):
+        allowed = unsafe_place(data) if config.journal.unsafe else None
+        found = asyncio.run(_ready(config.listen.console, folder))
+        yield from (each for each in found if each.found != allowed)
+
+
+async def _ready(console: Listener, folder: Path) -> list[Finding]:
     what, advice = "running", "see the gateway's log; was listen.console changed since it started?"
-    url = f"{console.scheme}://{console.address}/healthz"
+    url = f"{console.scheme}://{console.address}/readyz"
     try:
         known = fingerprint(console.tls, folder)
         async with client(total_s=3) as session, session.get(url, ssl=known) as response:
-            if response.status == 200:
-                return good(what, f"{url} answers")
-            return bad(what, f"{url} answers {response.status}", advice)
+            said = dict(await response.json())
+            answers = f"{url} answers {response.status}: {said['state']}"
+            first = good(what, answers) if response.status == 200 else bad(what, answers, advice)
+            return [first, *(bad(what, problem) for problem in said.get("problems", ()))]
     except aiohttp.ServerFingerprintMismatch:
-        return bad(what, f"{url} has another certificate than the file", "see the gateway's log: was it refused?")
-    except (aiohttp.ClientError, TimeoutError, TlsError):
-        return bad(what, f"a gateway owns data, and {url} does not answer", advice)
+        return [bad(what, f"{url} has another certificate than the file", "see the gateway's log: was it refused?")]
+    except (aiohttp.ClientError, TimeoutError, TlsError, TypeError, ValueError, KeyError):
+        return [bad(what, f"a gateway owns data, and {url} does not answer", advice)]

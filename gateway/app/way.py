@@ -91,6 +91,7 @@ class Way:
                 async with self._connect() as channel:
                     await self._open(channel)
                     pauses.was_of_use()
+                    _log.info("connected to the broker", missing=self._link.missing)
                     await serve(channel)
                 self._note_down("the connection was closed")
             except BrokerError as error:
@@ -103,6 +104,15 @@ class Way:
         if not self._link.blocked and asyncio.get_running_loop().time() > self._try_again:
             await self._try_agents(channel)
         return not self._link.blocked
+
+    async def look(self) -> Link:
+        """Connect once and return how it stands; raises nothing of the broker's."""
+        try:
+            async with self._connect() as channel:
+                await self._open(channel)
+        except BrokerError as error:
+            self._link = replace(self._link, down=str(error))
+        return self._link
 
     def _note_down(self, why: str) -> None:
         if self._link.down != why:
@@ -124,7 +134,6 @@ class Way:
         self._found.clear()
         await self._try_agents(channel)
         self._link = replace(self._link, down=None)
-        _log.info("connected to the broker", missing=self._link.missing)
 
     async def _try_agents(self, channel: Channel) -> None:
         """See which agents have a queue, of those that were not seen to have one on this connection."""
