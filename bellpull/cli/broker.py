@@ -1,94 +1,31 @@
-"""`bellpull broker`: what is done to RabbitMQ for an installation, with a credential that no program keeps.
-
-The credential is said each time: its password by a file or the environment, never on the command line, where others
-may read it.
-"""
+"""`bellpull broker`: what is done to RabbitMQ for an installation, with a credential that no program keeps."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bellpull.cli.broker_access import Access, Ca, ManagementUrl, PasswordFile, Username
 from bellpull.cli.failure import FailureError, explained
 
 if TYPE_CHECKING:
-    from gateway.adapters.management import Management
+    from gateway.app.config import GatewayConfig
 
-__all__ = ["Access", "agree", "broker", "dead_letters", "setup"]
-
-_PASSWORD: Final = "BELLPULL_BROKER_PASSWORD"  # noqa: S105 - the name of a variable
+__all__ = ["agree", "broker", "dead_letters", "setup", "vhost_of"]
 
 _Config = Annotated[
     Path, typer.Option("--config", "-c", envvar="BELLPULL_GATEWAY_CONFIG", help="The gateway's configuration.")
 ]
-_Url = Annotated[
-    str | None,
-    typer.Option("--management", envvar="BELLPULL_BROKER_MANAGEMENT", help="RabbitMQ's management API: its URL."),
-]
-_User = Annotated[
-    str | None, typer.Option("--username", envvar="BELLPULL_BROKER_USERNAME", help="Its user, an administrator.")
-]
-_PasswordFile = Annotated[
-    Path | None, typer.Option("--password-file", help=f"The user's password  [default: environment {_PASSWORD}]")
-]
-_Ca = Annotated[
-    Path | None, typer.Option("--ca", help="PEM file of who signs its certificate; the system's if not said.")
-]
 _Vhost = Annotated[
     str | None,
     typer.Option(
-        "--vhost", envvar="BELLPULL_BROKER_VHOST", help="The virtual host; the installation's name if not said."
+        "--vhost",
+        envvar="BELLPULL_BROKER_VHOST",
+        help="The virtual host; that of queue.rabbitmq.url, else the installation's name.",
     ),
 ]
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-
-
-class Access:
-    """The way to the management API, as the options say it."""
-
-    def __init__(self, url: str | None, username: str | None, password: Path | None, ca: Path | None) -> None:
-        self._url = url
-        self._username = username
-        self._password = password
-        self._ca = ca
-
-    @contextmanager
-    def open(self) -> "Iterator[Management]":
-        """Yield a connection.
-
-        Raises:
-            FailureError: an option is missing or wrong, or RabbitMQ does not do what it is asked for.
-        """
-        from gateway.adapters.management import ManagementError
-
-        try:
-            with self._management() as management:
-                yield management
-        except ManagementError as error:
-            raise FailureError(str(error)) from None
-
-    def _management(self) -> "Management":
-        from bellpull.runtime.config import SecretError, SecretRef, read_secret
-        from gateway.adapters.management import Management
-
-        if self._url is None or self._username is None:
-            raise FailureError(
-                "say where RabbitMQ's management API is, and as whom to log in: --management, --username"
-            )
-        ref = SecretRef(file=self._password) if self._password else SecretRef(env=_PASSWORD)
-        try:
-            password = read_secret(ref, Path())
-        except SecretError as error:
-            raise FailureError(f"--password-file: {error}") from None
-        try:
-            return Management(self._url, username=self._username, password=password, ca=self._ca)
-        except ValueError as error:
-            raise FailureError(f"--management {error}") from None
-        except OSError as error:
-            raise FailureError(f"--ca: {self._ca} cannot be used: {error.strerror or error}") from None
 
 
 def broker(context: typer.Context) -> None:
@@ -101,14 +38,17 @@ def broker(context: typer.Context) -> None:
 def setup(
     *,
     config: _Config = Path("gateway.yaml"),
-    management: _Url = None,
-    username: _User = None,
-    password_file: _PasswordFile = None,
-    ca: _Ca = None,
+    management: ManagementUrl = None,
+    username: Username = None,
+    password_file: PasswordFile = None,
+    ca: Ca = None,
     vhost: _Vhost = None,
     gateway_user: Annotated[
-        str, typer.Option("--gateway-user", help="The user as which gateways will log in.")
-    ] = "bellpull_gateway",
+        str | None,
+        typer.Option(
+            "--gateway-user", help="As whom gateways log in  [default: as in queue.rabbitmq, else bellpull_gateway]"
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Where the agents' folders are, for new passwords.")] = Path(),
     definitions: Annotated[
         Path | None,
@@ -133,10 +73,10 @@ def setup(
 def dead_letters(
     *,
     config: _Config = Path("gateway.yaml"),
-    management: _Url = None,
-    username: _User = None,
-    password_file: _PasswordFile = None,
-    ca: _Ca = None,
+    management: ManagementUrl = None,
+    username: Username = None,
+    password_file: PasswordFile = None,
+    ca: Ca = None,
     vhost: _Vhost = None,
     count: Annotated[
         int, typer.Option("--count", "-n", min=1, max=1000, help="How many to show, oldest first.")
@@ -149,8 +89,13 @@ def dead_letters(
         from bellpull.cli.broker_dead_letters import show
         from gateway.app.config import load_config
 
-        where = vhost or load_config(config).installation
+        where = vhost or vhost_of(load_config(config))
         show(where, Access(management, username, password_file, ca), count=count, purge=purge, ask=not yes)
+
+
+def vhost_of(settings: "GatewayConfig") -> str:
+    """Return the virtual host of an installation."""
+    return settings.queue.rabbitmq.vhost if settings.queue else settings.installation
 
 
 def agree(question: str, *, ask: bool) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import typer
 
-from bellpull.cli.broker import Access, agree
+from bellpull.cli.broker import agree
+from bellpull.cli.broker_access import Access
 from bellpull.contract.routing import DEAD_LETTERS
 
 __all__ = ["show"]

@@ -5,36 +5,43 @@ there already is taken, so that a run that was cut short can be done again. They
 RabbitMQ is their salted hash.
 """
 
-import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 import typer
 
-from bellpull.cli.broker import Access, agree
+from bellpull.cli.broker import agree, vhost_of
+from bellpull.cli.broker_access import Access
+from bellpull.cli.broker_difference import (
+    STDOUT,
+    check_made,
+    difference_from,
+    in_order,
+    shown,
+    write_definitions_of,
+)
+from bellpull.cli.broker_user import PASSWORD_FILE, new_password, salted
 from bellpull.cli.failure import FailureError
 from bellpull.cli.new_files import NewFile
 from bellpull.cli.new_files import make as make_files
 from bellpull.contract.text import Name
 from bellpull.runtime.config import SecretError, SecretRef, read_secret
-from bellpull.runtime.files import write_atomic
+from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from gateway.adapters.management import REMOVAL
 from gateway.app.config import load_config
 from gateway.app.enrolment import load_enrolments
-from gateway.core.definitions import ORDER, password_hash, to_definitions
-from gateway.core.things import Binding, Permission, Thing, TopicPermission, User
+from gateway.core.definitions import to_definitions
+from gateway.core.things import Thing, User
 from gateway.core.topology import owner_tag, topology
-from gateway.core.topology_change import Difference, difference, strangers
+from gateway.core.topology_change import Difference
 
 __all__ = ["Plan", "make", "write_definitions"]
 
-_FILE: Final = "broker-password"
-_SALT_BYTES: Final = 4
+_GATEWAY: Final = "bellpull_gateway"
 _AT_ONCE: Final = 1000
 """Things that RabbitMQ is to make before it answers: it makes some 500 a second."""
-_STDOUT: Final = Path("-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +52,18 @@ class Plan:
         vhost: where.
         tag: what the installation's users bear.
         things: all that has to be there.
-        folders: where the password of each user is, or is to be.
+        passwords: where each user's is, or is to be; none for who has a certificate instead.
         unread: what is wrong with records that were left out; nothing is removed then.
     """
 
     vhost: str
     tag: str
     things: frozenset[Thing]
-    folders: dict[str, Path]
+    passwords: Mapping[str, SecretRef | None]
     unread: tuple[str, ...]
 
     @classmethod
-    def of(cls, config: Path, *, vhost: str | None, gateway: str, out: Path) -> Self:
+    def of(cls, config: Path, *, vhost: str | None, gateway: str | None, out: Path) -> Self:
         """Read the gateway's configuration and the agents' records.
 
         Raises:
@@ -66,10 +73,12 @@ class Plan:
         settings = load_config(config)
         agents = config.parent / settings.agents
         enrolled = load_enrolments(agents)
-        where = vhost or settings.installation
+        queue = settings.queue.rabbitmq if settings.queue else None
+        where = vhost or vhost_of(settings)
+        user = gateway or (queue.username if queue else _GATEWAY)
         rights = {name: record.repositories for name, record in enrolled.records.items()}
         try:
-            things = topology(installation=settings.installation, vhost=where, gateway=gateway, agents=rights)
+            things = topology(installation=settings.installation, vhost=where, gateway=user, agents=rights)
         except ValueError as error:
             raise FailureError(f"--gateway-user: {error}") from None
         missing = () if agents.is_dir() else (f"{agents}: is no folder",)
@@ -77,22 +86,19 @@ class Plan:
             vhost=where,
             tag=owner_tag(Name(settings.installation)),
             things=things,
-            folders={gateway: config.parent / "secrets", **{name: out / name for name in rights}},
+            passwords={
+                user: _found_from(config.parent, queue),
+                **{name: SecretRef(file=out / name / PASSWORD_FILE) for name in rights},
+            },
             unread=(*missing, *(f"{agents / problem.path}: {problem.problem}" for problem in enrolled.problems)),
         )
 
 
 def write_definitions(plan: Plan, target: Path) -> None:
     """Write everything as definitions, for `rabbitmqctl import_definitions`."""
-    import orjson
-
     _say(f"left out: {each}" for each in plan.unread)
-    hashes = _hashes(plan, plan.things)
-    written = orjson.dumps(to_definitions(plan.things, plan.vhost, hashes), option=orjson.OPT_INDENT_2) + b"\n"
-    if target == _STDOUT:
-        print(written.decode(), end="")
-    else:
-        write_atomic(target, written)
+    write_definitions_of(plan.things, plan.vhost, _hashes(plan, plan.things), target)
+    if target != STDOUT:
         _say([f"wrote {target}: bring it to the broker, and there: rabbitmqctl import_definitions {target.name}"])
 
 
@@ -106,96 +112,58 @@ def make(plan: Plan, access: Access, *, prune: bool, ask: bool) -> None:
         raise FailureError(*plan.unread, "nothing was done: --prune would remove agents whose records cannot be read")
     _say(f"left out: {each}" for each in plan.unread)
     with access.open() as management:
-        change = _difference(plan, management.things(plan.vhost))
+        change = difference_from(management.things(plan.vhost), plan.things, plan.vhost, plan.tag)
     _show(change, prune=prune)
     if not (change.add or change.change or (prune and change.remove)):
         _say([f"virtual host {plan.vhost}: everything is there already"])
         return
     agree(f"virtual host {plan.vhost}: go on?", ask=ask)
-    made = _in_order(change.add | change.change, ORDER)
+    made = in_order(change.add | change.change)
     hashes = _hashes(plan, change.add)
     with access.open() as management:
         for first in range(0, len(made), _AT_ONCE):
             management.make(to_definitions(made[first : first + _AT_ONCE], plan.vhost, hashes))
-        for thing in _in_order(change.remove if prune else (), REMOVAL):
+        for thing in in_order(change.remove if prune else (), REMOVAL):
             management.remove(thing, plan.vhost)
-        left = _difference(plan, management.things(plan.vhost))
-    _check(left, prune=prune)
+        left = difference_from(management.things(plan.vhost), plan.things, plan.vhost, plan.tag)
+    check_made(left.add | left.change, left.remove if prune else ())
     gone = len(change.remove) if prune else 0
     _say([f"virtual host {plan.vhost}: {len(change.add)} made, {len(change.change)} changed, {gone} removed"])
 
 
-def _difference(plan: Plan, there: frozenset[Thing]) -> Difference:
-    """Return the difference, if nothing is in the way."""
-    if others := strangers(there, plan.tag):
-        raise FailureError(
-            f"virtual host {plan.vhost} is another installation's ({', '.join(sorted(others))}); nothing was done",
-            "each installation has one of its own: say which by --vhost",
-        )
-    change = difference(plan.things, there, plan.tag)
-    if change.blocked:
-        raise FailureError(
-            *(_in_the_way(thing) for thing in _in_order(change.blocked, ORDER)),
-            f"nothing was done in the virtual host {plan.vhost}",
-        )
-    return change
-
-
-def _in_the_way(thing: Thing) -> str:
-    if isinstance(thing, User):
-        return f"user {thing.name}: is there, and not this installation's: remove it, or use another name"
-    return f"{_shown(thing)}: is there with other arguments, which cannot be changed: delete it, and do this again"
-
-
-def _check(left: Difference, *, prune: bool) -> None:
-    lines = [f"{_shown(thing)}: was not made" for thing in _in_order(left.add | left.change, ORDER)]
-    lines += [f"{_shown(thing)}: was not removed" for thing in _in_order(left.remove if prune else (), ORDER)]
-    if lines:
-        raise FailureError(*lines, "RabbitMQ said that all was done, and it is not: does somebody else change it?")
-
-
 def _show(change: Difference, *, prune: bool) -> None:
     for what, things in (("add", change.add), ("change", change.change), ("remove", change.remove if prune else ())):
-        for thing in _in_order(things, ORDER):
-            print(f"{what:<7} {_shown(thing)}", flush=True)
+        for thing in in_order(things):
+            print(f"{what:<7} {shown(thing)}", flush=True)
     if change.remove and not prune:
-        _say(f"not wanted any more: {_shown(thing)}" for thing in _in_order(change.remove, ORDER))
+        _say(f"not wanted any more: {shown(thing)}" for thing in in_order(change.remove))
         _say(["--prune removes what is not wanted any more"])
 
 
-def _shown(thing: Thing) -> str:
-    kind = thing.section.replace("_", " ").removesuffix("s")
-    match thing:
-        case Binding():
-            key = thing.routing_key or ", ".join(f"{name}={value}" for name, value in sorted(thing.arguments))
-            return f"binding {thing.source} -> {thing.destination}: {key}"
-        case Permission():
-            return f"permission of {thing.user}: configure {thing.configure} write {thing.write} read {thing.read}"
-        case TopicPermission():
-            return f"topic permission of {thing.user} on {thing.exchange}: write {thing.write} read {thing.read}"
-        case _:
-            return f"{'policy' if kind == 'policie' else kind.replace('vhost', 'virtual host')} {thing.name}"
-
-
-def _in_order(things: Iterable[Thing], order: tuple[type[Thing], ...]) -> list[Thing]:
-    return sorted(things, key=lambda thing: (order.index(type(thing)), _shown(thing)))
+def _found_from(folder: Path, queue: RabbitMQSettings | None) -> SecretRef | None:
+    """Return where the gateways' password is, as found from here rather than from the configuration's folder."""
+    if queue is None:
+        return SecretRef(file=folder / "secrets" / PASSWORD_FILE)
+    ref = queue.password
+    return ref if ref is None or ref.file is None else SecretRef(file=folder / ref.file)
 
 
 def _hashes(plan: Plan, things: Iterable[Thing]) -> dict[str, str]:
     """Return the salted hash of the password of each user among `things`; those that have none yet get one."""
     users = sorted(thing.name for thing in things if isinstance(thing, User))
-    return {
-        user: password_hash(_password(user, plan.folders[user]), secrets.token_bytes(_SALT_BYTES)) for user in users
-    }
+    return {user: _hash(plan, user) for user in users}
 
 
-def _password(user: str, folder: Path) -> bytes:
-    path = folder / _FILE
-    if not path.exists():
-        make_files(folder, {_FILE: NewFile(secrets.token_urlsafe(32).encode() + b"\n")})
-        _say([f"wrote {path}: the password of user {user}"])
+def _hash(plan: Plan, user: str) -> str:
+    """Return the salted hash of a user's password; an empty one lets nobody in by a password."""
+    ref = plan.passwords[user]
+    if ref is None:
+        return ""
+    if ref.file is not None and not ref.file.exists():
+        make_files(ref.file.parent, {ref.file.name: NewFile(new_password() + b"\n")})
+        _say([f"wrote {ref.file}: the password of user {user}"])
     try:
-        return read_secret(SecretRef(file=path.absolute()), folder).reveal()
+        return salted(read_secret(ref, Path()).reveal())
     except SecretError as error:
         raise FailureError(f"the password of user {user}: {error}") from None
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from bellpull.cli.broker_access import Access, Ca, ManagementUrl, PasswordFile, Username
 from bellpull.cli.failure import FailureError, explained
 from bellpull.cli.new_files import OPEN, NewFile, make
 
 if TYPE_CHECKING:
+    from bellpull.cli.broker_user import BrokerUser
     from gateway.app.config import GatewayConfig
 
 __all__ = ["enroll"]
@@ -31,7 +33,7 @@ gateway:
   keys: {{file: gateway-keys.json}}    # the gateway's public keys, pinned
   token: {{file: token}}
 report_key: {{file: report.jwk}}
-syncs: syncs.yaml
+{queue}syncs: syncs.yaml
 secrets: ./secrets                   # for each secretRef a folder with its files
 state: ./state
 """
@@ -73,8 +75,15 @@ def enroll(  # noqa: PLR0917  # options are not passed by position
         typer.Option("--gateway-url", envvar="BELLPULL_GATEWAY_URL", help="Where the agent finds the gateway."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The agent's folder; ./NAME if not said.")] = None,
+    management: ManagementUrl = None,
+    username: Username = None,
+    password_file: PasswordFile = None,
+    ca: Ca = None,
 ) -> None:
-    """Admit an agent: make its record for the gateway and its folder, and print the agent's configuration."""
+    """Admit an agent: make its record for the gateway and its folder, and print the agent's configuration.
+
+    Where the gateway speaks over RabbitMQ the agent's user and queue are made there, or written as definitions.
+    """
     with explained(extra="gateway"):
         from gateway.app.config import load_config
 
@@ -88,11 +97,15 @@ def enroll(  # noqa: PLR0917  # options are not passed by position
         url = _url(gateway_url or f"{settings.listen.agents.scheme}://{settings.listen.agents.address}")
         admitted = _admit(name, _name(environment, "--environment"), repository, settings, config)
         folder = out or Path(name)
-        files = _files(admitted, url, settings.installation)
+        user = _broker_user(admitted, settings, config, Access(management, username, password_file, ca))
+        files = _files(admitted, url, settings.installation, user)
+        if user:
+            user.look()
         make(folder, files)
+        made = user.make(folder.with_name(f"{folder.name}-definitions.json")) if user else None
         _write_record(record, admitted)
     print(files["agent.yaml"].data.decode(), end="")
-    _say(folder, record, url)
+    _say(folder, record, url, made)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +162,32 @@ def _check_record(model: Any, record: dict[str, Any]) -> None:
         raise FailureError(*(f"the record would be wrong: {problem}" for problem in problems))
 
 
-def _files(admitted: _Admitted, url: str, installation: str) -> dict[str, NewFile]:
-    agent = _AGENT.format(name=admitted.name, environment=admitted.environment, url=url, installation=installation)
+def _broker_user(admitted: _Admitted, settings: "GatewayConfig", config: Path, access: Access) -> "BrokerUser | None":
+    if settings.queue is None:
+        return None
+    from bellpull.cli.broker_user import BrokerUser
+    from bellpull.contract.text import Name
+    from gateway.core.topology import of_agent, owner_tag
+
+    name, tag = Name(admitted.name), owner_tag(settings.installation)
+    return BrokerUser(
+        name=name,
+        settings=settings.queue.rabbitmq,
+        folder=config.parent,
+        tag=tag,
+        own=of_agent(name, admitted.repositories, tag),
+        access=access,
+    )
+
+
+def _files(admitted: _Admitted, url: str, installation: str, user: "BrokerUser | None") -> dict[str, NewFile]:
+    agent = _AGENT.format(
+        name=admitted.name,
+        environment=admitted.environment,
+        url=url,
+        installation=installation,
+        queue=user.lines() if user else "",
+    )
     secret = "" if admitted.first_url.startswith("ssh://") else "# "  # SSH needs one
     sync = re.sub(r"[^a-z0-9]+", "-", admitted.first_url.rsplit("/", 1)[-1].lower().removesuffix(".git")).strip("-")
     return {
@@ -162,6 +199,7 @@ def _files(admitted: _Admitted, url: str, installation: str) -> dict[str, NewFil
         ".gitignore": NewFile(b"/token\n/report.jwk\n/broker-password\n/secrets/\n/state/\n/site\n", OPEN),
         "report.jwk": NewFile(admitted.report_key),
         "token": NewFile(admitted.token.encode() + b"\n"),
+        **(user.files() if user else {}),
     }
 
 
@@ -217,8 +255,9 @@ def _clone_url(repository: str, pattern: str) -> str:
     return "https://" + re.sub(r"[^/]*\*[^/]*", "example", named)
 
 
-def _say(folder: Path, record: Path, url: str) -> None:
+def _say(folder: Path, record: Path, url: str, made: str | None) -> None:
     for line in (
+        *([made] if made else []),
         f"wrote {record}: the gateway reads it by itself",
         f"wrote {folder}: bring it to the agent's machine; it holds the agent's token and private key",
         f"edit  {folder / 'syncs.yaml'}: which repository goes where",

@@ -41,7 +41,7 @@ from gateway.core.things import (
     arguments,
 )
 
-__all__ = ["bound_to", "owner_tag", "topology"]
+__all__ = ["bound_to", "of_agent", "owner_tag", "shared", "topology"]
 
 _WEEK_MS: Final = 7 * 24 * 3600 * 1000
 _BOUNDS: Final[Mapping[str, str | int]] = {
@@ -68,16 +68,20 @@ def topology(
     if gateway in agents:
         raise ValueError(f"{gateway} is an agent: the gateways need a user of another name")
     tag = owner_tag(installation)
-    things: set[Thing] = {
-        VirtualHost(name=vhost),
-        *_exchanges(),
-        *_dead_letters(),
-        *_policies(),
-        *_gateway(gateway, tag),
-    }
+    things = {*shared(vhost), *_gateway(gateway, tag)}
     for agent, patterns in agents.items():
-        things.update(_agent(agent, patterns, tag))
+        things.update(of_agent(agent, patterns, tag))
     return frozenset(things)
+
+
+def shared(vhost: str) -> frozenset[Thing]:
+    """Return what belongs to nobody alone, and everybody's things need."""
+    return frozenset({VirtualHost(name=vhost), *_exchanges(), *_dead_letters(), *_policies()})
+
+
+def of_agent(agent: Name, patterns: Iterable[str], tag: str) -> frozenset[Thing]:
+    """Return what is one agent's: its queue, with what that is bound to, and its user."""
+    return frozenset(_agent(agent, patterns, tag))
 
 
 def owner_tag(installation: Name) -> str:

@@ -1,6 +1,5 @@
 """`bellpull broker`: setting up a real RabbitMQ shows, asks, makes what is missing, and never shows a password."""
 
-import asyncio
 import json
 import os
 import pty
@@ -15,10 +14,8 @@ from urllib.parse import quote
 import pytest
 
 from bellpull.cli import broker_setup
-from bellpull.cli.broker import Access
-from bellpull.runtime.config import SecretRef
-from bellpull.runtime.rabbitmq.connect import BrokerError, connect
-from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
+from bellpull.cli.broker_access import Access
+from tests.cli.brokers import access, forget, knows
 from tests.cli.command import Ended, bellpull
 from tests.parts.rabbitmq import PASSWORD, USER, Broker
 
@@ -51,39 +48,10 @@ def setup(gateway: Path, broker: Broker) -> Iterator[Callable[..., Ended]]:
     """`bellpull broker setup` in the gateway's folder; all that it made goes afterwards."""
 
     def run(*words: object, **environment: str) -> Ended:
-        return bellpull("broker", "setup", *words, cwd=gateway, env={**_access(broker), **environment})
+        return bellpull("broker", "setup", *words, cwd=gateway, env={**access(broker, VHOST), **environment})
 
     yield run
-    for user in broker.ask("GET", "users"):
-        if user["tags"] == ["bellpull.bellpull"]:
-            broker.ask("DELETE", f"users/{user['name']}")
-    if VHOST in {each["name"] for each in broker.ask("GET", "vhosts")}:
-        broker.ask("DELETE", f"vhosts/{VHOST}")
-
-
-def _access(broker: Broker) -> dict[str, str]:
-    return {
-        "BELLPULL_BROKER_MANAGEMENT": broker.management,
-        "BELLPULL_BROKER_USERNAME": USER,
-        "BELLPULL_BROKER_PASSWORD": PASSWORD,
-        "BELLPULL_BROKER_VHOST": VHOST,
-    }
-
-
-def _knows(broker: Broker, user: str, password: str) -> bool:
-    """Whether RabbitMQ lets the user in with this password."""
-
-    async def enter() -> bool:
-        settings = RabbitMQSettings(url=broker.url(VHOST), username=user, password=SecretRef(env="PASSWORD"))
-        try:
-            async with connect(settings, Path(), "test"):
-                return True
-        except BrokerError:
-            return False
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PASSWORD", password)
-        return asyncio.run(enter())
+    forget(broker, VHOST)
 
 
 def test_what_is_missing_is_shown_made_and_not_made_again(setup: Callable[..., Ended], broker: Broker) -> None:
@@ -152,8 +120,8 @@ def test_new_users_have_a_password_that_only_a_file_knows(
         assert len(password) >= 40
         assert path.stat().st_mode & 0o777 == 0o600
         assert password not in ended.out + ended.err
-        assert _knows(broker, user, password)
-        assert not _knows(broker, user, f"{password}x")
+        assert knows(broker, VHOST, user, password)
+        assert not knows(broker, VHOST, user, f"{password}x")
 
 
 def test_a_password_that_is_there_is_taken(setup: Callable[..., Ended], gateway: Path) -> None:
@@ -185,7 +153,7 @@ def _asked(gateway: Path, broker: Broker, answer: str) -> int:
         done = subprocess.run(
             [sys.executable, "-m", "bellpull", "broker", "setup"],
             cwd=gateway,
-            env={**os.environ, **_access(broker)},
+            env={**os.environ, **access(broker, VHOST)},
             stdin=theirs,
             capture_output=True,
             timeout=60,
@@ -257,7 +225,7 @@ def test_definitions_hold_everything_and_no_password(
     assert not any("password" in each for each in definitions["users"])
     broker.ask("POST", "definitions", definitions)
     assert setup().err == f"virtual host {VHOST}: everything is there already\n"
-    assert _knows(broker, "cli-1", password)
+    assert knows(broker, VHOST, "cli-1", password)
 
 
 def test_definitions_go_to_a_file_of_ones_own(setup: Callable[..., Ended], gateway: Path) -> None:
@@ -297,7 +265,7 @@ def test_dead_letters_are_shown_and_stay_until_they_are_purged(
     assert setup("--yes").code == 0
 
     def look(*words: object) -> Ended:
-        return bellpull("broker", "dead-letters", *words, cwd=gateway, env=_access(broker))
+        return bellpull("broker", "dead-letters", *words, cwd=gateway, env=access(broker, VHOST))
 
     assert look().err == "there are no dead letters\n"
     for number in range(3):
