@@ -1,8 +1,8 @@
-"""What agents publish, heard by a gateway: in a queue of its own that comes and goes with its connection (R22).
+"""What agents and other gateways publish, heard in a queue that comes and goes with its connection (R22).
 
 The queue is exclusive, so that nothing is left behind by a gateway that is gone; what it missed comes again with the
 agents' full states. It is of a policy's length, and given out a few at a time. A message counts as an agent's only
-if the broker vouches for the user, and the key is that user's own.
+if the broker vouches for the user, and the key is that user's own. What this gateway published itself is left out.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,16 +12,24 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 
 from bellpull.contract.message import MAX_BYTES
-from bellpull.contract.routing import HEARTBEATS, REPORTS, SEAL, gateway_queue, report_key
+from bellpull.contract.routing import (
+    EVENTS,
+    HEARTBEATS,
+    REPORTS,
+    SEAL,
+    binding_key,
+    gateway_queue,
+    report_key,
+)
 from bellpull.contract.text import Name
 from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, connect
 from bellpull.runtime.rabbitmq.consume import messages
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 
-__all__ = ["Said", "hearing"]
+__all__ = ["Said", "Told", "hearing"]
 
 _AT_ONCE: Final = 64
 _ALL: Final = "#"
@@ -42,30 +50,53 @@ class Said:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A message of another gateway's, by its own account: `seal` over `body`, as they came."""
+
+    seal: str
+    body: bytes
+
+
 @asynccontextmanager
-async def hearing(settings: RabbitMQSettings, folder: Path, name: str) -> AsyncIterator[AsyncIterator[Said]]:
-    """Connect, and hear what agents say from now on; what was yielded counts as taken when the next is asked for.
+async def hearing(settings: RabbitMQSettings, folder: Path, name: str) -> AsyncIterator[AsyncIterator[Said | Told]]:
+    """Connect, and hear what is said from now on; what was yielded counts as taken when the next is asked for.
+
+    Args:
+        settings: where.
+        folder: of the configuration file.
+        name: of this gateway; what is published under it is not heard.
 
     Raises:
         BrokerError: it did not come about; iterating raises it when it is over.
     """
-    async with connect(settings, folder, name) as connection, aclosing(_heard(connection)) as heard:
-        yield heard
+    async with connect(settings, folder, name) as connection:
+        channel, queue = await _bound(connection)
+        async with aclosing(_heard(channel, queue, name)) as heard:
+            yield heard
 
 
-async def _heard(connection: AbstractConnection) -> AsyncGenerator[Said, None]:
+async def _bound(connection: AbstractConnection) -> tuple[AbstractChannel, AbstractQueue]:
+    """Return a queue that has everything from now on."""
     try:
         channel = await connection.channel()
         queue = await channel.declare_queue(
             gateway_queue(token_hex(8)), exclusive=True, durable=False, arguments={"x-queue-type": "classic"}
         )
-        for exchange in (REPORTS, HEARTBEATS):
-            await queue.bind(exchange, _ALL)
+        for exchange, key in ((REPORTS, _ALL), (HEARTBEATS, _ALL), (EVENTS, binding_key())):
+            await queue.bind(exchange, key)
     except FAILURES as error:
-        raise BrokerError(f"no queue for what agents say: {str(error) or type(error).__name__}") from error
+        raise BrokerError(f"no queue for what is said: {str(error) or type(error).__name__}") from error
+    return channel, queue
+
+
+async def _heard(channel: AbstractChannel, queue: AbstractQueue, name: str) -> AsyncGenerator[Said | Told, None]:
     async with aclosing(messages(channel, queue, at_once=_AT_ONCE)) as incoming:
         async for message in incoming:
-            yield _said(message)
+            if message.exchange != EVENTS:
+                yield _said(message)
+            elif message.app_id != name:
+                yield Told(seal=_seal(message), body=_body(message))
             await _acknowledge(message)
 
 
@@ -79,9 +110,14 @@ async def _acknowledge(message: AbstractIncomingMessage) -> None:
 def _said(message: AbstractIncomingMessage) -> Said:
     """Return what is in a message; headers but for the seal are for people."""
     user = Name(message.user_id or "")
+    agent = user if message.routing_key == report_key(user) else None
+    return Said(agent=agent, seal=_seal(message), body=_body(message))
+
+
+def _seal(message: AbstractIncomingMessage) -> str:
     seal = message.headers.get(SEAL)
-    return Said(
-        agent=user if message.routing_key == report_key(user) else None,
-        seal=seal if isinstance(seal, str) else "",
-        body=message.body if len(message.body) <= MAX_BYTES else b"",
-    )
+    return seal if isinstance(seal, str) else ""
+
+
+def _body(message: AbstractIncomingMessage) -> bytes:
+    return message.body if len(message.body) <= MAX_BYTES else b""

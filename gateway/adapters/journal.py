@@ -185,10 +185,14 @@ class SqliteJournal:
         """Return where `commit` was announced, oldest first."""
         return await self._announced("e.commit_id = :commit", {"commit": commit}, 0)
 
-    async def later(self, repository: str, ref: str, after: int) -> tuple[Announcement, ...]:
-        """Return what was announced of a ref beyond row `after`, oldest first."""
+    async def later(self, announcement: Announcement) -> tuple[Announcement, ...]:
+        """Return what was announced of the same ref after `announcement`, oldest first."""
         where = "e.repository = :repository AND e.ref = :ref"
-        return await self._announced(where, {"repository": repository, "ref": ref}, after)
+        values: dict[str, Any] = {"repository": announcement.repository, "ref": announcement.ref}
+        if announcement.seq is not None:
+            return await self._announced(where, values, announcement.seq)
+        values["accepted"] = microseconds(announcement.accepted)
+        return await self._announced(f"{where} AND e.accepted > :accepted", values, 0)
 
     async def writable(self) -> bool:
         """Whether a write reaches the disk now."""
@@ -229,7 +233,7 @@ class SqliteJournal:
             found += [_announcement(row) for row in page]
             if len(page) < PAGE:
                 return tuple(found)
-            after = found[-1].seq
+            after = page[-1][0]
 
 
 def _select(query: str, values: Any) -> Callable[[apsw.Connection], list[Any]]:

@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
@@ -75,20 +75,21 @@ async def publishing(
     """
     async with (
         connect(settings, folder, name) as connection,
-        open_publisher(connection, settings.username, answer_s=answer_s) as publisher,
+        open_publisher(connection, settings.username, name, answer_s=answer_s) as publisher,
     ):
         yield publisher
 
 
 @asynccontextmanager
 async def open_publisher(
-    connection: AbstractConnection, user: str, *, answer_s: float = _ANSWER_S
+    connection: AbstractConnection, user: str, name: str, *, answer_s: float = _ANSWER_S
 ) -> AsyncIterator["Publisher"]:
     """Open a channel; it goes with its connection.
 
     Args:
         connection: that stands.
         user: whose it is; every message bears it, and the broker checks that.
+        name: of this gateway, by which it knows its own messages.
         answer_s: how long a confirm may take.
 
     Raises:
@@ -100,7 +101,14 @@ async def open_publisher(
             exchange = await channel.get_exchange(EVENTS, ensure=False)
     except FAILURES as error:
         raise BrokerError(f"no channel: {str(error) or type(error).__name__}") from error
-    yield Publisher(connection, channel, exchange, user, answer_s)
+    yield Publisher(connection, channel, exchange, _From(user, name), answer_s)
+
+
+class _From(NamedTuple):
+    """What every message says of who sent it."""
+
+    user: str
+    name: str
 
 
 class Publisher:
@@ -111,13 +119,13 @@ class Publisher:
         connection: AbstractConnection,
         channel: AbstractChannel,
         exchange: AbstractExchange,
-        user: str,
+        sender: _From,
         answer_s: float,
     ) -> None:
         self._connection = connection
         self._channel = channel
         self._exchange = exchange
-        self._user = user
+        self._sender = sender
         self._answer_s = answer_s
 
     @property
@@ -174,7 +182,8 @@ class Publisher:
             content_type=MEDIA_TYPE,
             delivery_mode=DeliveryMode.PERSISTENT,
             type=parcel.type,
-            user_id=self._user,
+            user_id=self._sender.user,
+            app_id=self._sender.name,
             expiration=parcel.expires,
             headers={SEAL: parcel.seal, **parcel.headers},
         )

@@ -18,15 +18,16 @@ import orjson
 
 from bellpull.contract.codec import read, write
 from bellpull.contract.report import Heartbeat, Report, SyncState
-from bellpull.contract.text import Name
+from bellpull.contract.text import CommitId, Name
 from bellpull.runtime.logs import logger
+from gateway.adapters.announced import announcements_after, announcements_of, put_announcement
 from gateway.adapters.database import Database, microseconds, moment
 from gateway.adapters.meter import Meter
 from gateway.adapters.recovery import Damage, recovering
 from gateway.adapters.rejected import read_rejections, write_rejections
 from gateway.adapters.tables import STATE
 from gateway.adapters.upkeep import Kept, Rows
-from gateway.core.answer import Answer, answer_of, answers_in
+from gateway.core.answer import Announcement, Answer, answer_of, answers_in
 from gateway.core.rejections import Changes, Rejection
 from gateway.core.room import Limits
 from gateway.ports.disk import WriteRefused
@@ -161,6 +162,18 @@ class SqliteState:
             answers += page
             if len(page) < _PAGE:
                 return tuple(answers)
+
+    async def put_announcement(self, announcement: Announcement) -> None:
+        """Keep what another gateway accepted (see the port)."""
+        await self._write(put_announcement(announcement), announcement.accepted)
+
+    async def announcements(self, commit: CommitId) -> tuple[Announcement, ...]:
+        """Return where other gateways announced a commit."""
+        return await self._database.read(announcements_of(commit))
+
+    async def later(self, announcement: Announcement) -> tuple[Announcement, ...]:
+        """Return what other gateways announced of the same ref later."""
+        return await self._database.read(announcements_after(announcement))
 
     async def rejections(self) -> tuple[Rejection, ...]:
         """Return the refused deliveries that were kept."""

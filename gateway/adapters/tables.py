@@ -58,5 +58,13 @@ STATE: Final = Schema(
                 PRIMARY KEY (source, status, address, reason)
             )""",
         ),
+        (
+            """CREATE TABLE announcements (
+                place INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, repository TEXT NOT NULL, ref TEXT NOT NULL,
+                commit_id TEXT, source TEXT NOT NULL, heard INTEGER NOT NULL
+            )""",
+            "CREATE INDEX announcements_by_ref ON announcements (repository, ref, heard)",
+            "CREATE INDEX announcements_by_commit ON announcements (commit_id)",
+        ),
     ),
 )

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from aiohttp import hdrs, web
 
-from bellpull.contract.seal import Signer
 from bellpull.contract.text import Name
 from bellpull.runtime.http import remote, vouch
+from bellpull.runtime.jose import Ed25519Signer
 from bellpull.runtime.logs import logger
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.origin import origin
@@ -41,7 +41,7 @@ class AgentsParts:
     journal: Journal
     state: State
     enrolments: Callable[[], Enrolments]
-    signer: Callable[[], Signer]
+    signer: Callable[[], Ed25519Signer]
     metrics: Metrics
     refused: SparingLog = field(default_factory=lambda: SparingLog(logger("gateway.agents")))
 

@@ -16,6 +16,7 @@ from bellpull.contract.errors import ContractError
 from bellpull.contract.repository import Repository
 from bellpull.contract.text import CommitId, Name, text
 from bellpull.runtime.clock import utc_now
+from gateway.app.announcements import Announcements
 from gateway.app.enrolment import Enrolments
 from gateway.app.refusals import Refusals
 from gateway.core.answer import Announcement
@@ -50,7 +51,7 @@ def api_routes(
 
 class _Api:
     def __init__(self, journal: Journal, state: State, enrolments: Callable[[], Enrolments]) -> None:
-        self._journal = journal
+        self._announcements = Announcements(journal, state)
         self._state = state
         self._enrolments = enrolments
 
@@ -61,7 +62,7 @@ class _Api:
             key = _key(request.query.get("repository"))
         except ContractError as error:
             return _json({"error": str(error)}, 400)
-        found = await self._journal.announcements(commit)
+        found = await self._announcements.of(commit)
         wanted = [one for one in reversed(found) if key is None or one.repository == key]
         if not wanted:
             return _json({"error": _never(commit, key)}, 404)
@@ -75,7 +76,7 @@ class _Api:
         repository, ref = announcement.repository, announcement.ref
         syncs = standings(
             announcement,
-            later=await self._journal.later(repository, ref, announcement.seq),
+            later=await self._announcements.later(announcement),
             agents=_views(self._enrolments(), agents, repository),
             answers=await self._state.answers(repository, ref, announcement.accepted),
             now=now,

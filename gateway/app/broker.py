@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 
 from bellpull.runtime.logs import logger
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
@@ -44,8 +45,9 @@ async def over_broker(
     Raises:
         ExceptionGroup: of `DiskFailed`: the journal or the state cannot be read; or of what ended the context.
     """
-    forwarder = make_forwarder(settings, folder, parts, outgoing)
-    ears = Overhearing(parts, partial(hearing, settings, folder, _name()))
+    name = _name()
+    forwarder = _forwarder(settings, folder, parts, outgoing, name)
+    ears = Overhearing(parts, partial(hearing, settings, folder, name))
     async with asyncio.TaskGroup() as group:
         sending = group.create_task(forwarder.run())
         listening = group.create_task(ears.run())
@@ -57,20 +59,21 @@ async def over_broker(
         _log.info("events wait for the next start", left=left)
 
 
-def make_forwarder(settings: RabbitMQSettings, folder: Path, parts: AgentsParts, outgoing: Outgoing) -> Forwarder:
-    """Return what sends what waits."""
+def _forwarder(
+    settings: RabbitMQSettings, folder: Path, parts: AgentsParts, outgoing: Outgoing, name: str
+) -> Forwarder:
     return Forwarder(
         ForwarderParts(
             journal=parts.journal,
             outgoing=outgoing,
             parcels=Parcels(installation=parts.installation, signer=parts.signer),
             rights=lambda: {agent: record.repositories for agent, record in parts.enrolments().records.items()},
-            connect=partial(publishing, settings, folder, _name()),
+            connect=partial(publishing, settings, folder, name),
             metrics=parts.metrics,
         )
     )
 
 
 def _name() -> str:
-    """Return what RabbitMQ shows for this gateway's connections."""
-    return f"bellpull gateway {socket.gethostname()}"
+    """Return what RabbitMQ shows for this gateway's connections; no other process has it."""
+    return f"bellpull gateway {socket.gethostname()} {token_hex(4)}"

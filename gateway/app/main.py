@@ -12,12 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from bellpull.contract.seal import Signer
 from bellpull.contract.text import Name
 from bellpull.runtime import logs, service
 from bellpull.runtime.config import Problems, SecretRef, exposed
 from bellpull.runtime.files import FolderLock, LockError
-from bellpull.runtime.jose import load_private
+from bellpull.runtime.jose import Ed25519Signer, load_private
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.rabbitmq.connect import BrokerError, check
 from bellpull.runtime.reload import Watched, Watcher
@@ -95,7 +94,7 @@ class _Watched:
         """Return the sources with their secrets, by name."""
         return self._sources.value
 
-    def signer(self) -> Signer:
+    def signer(self) -> Ed25519Signer:
         """Return the installation's sealing key."""
         return self._signer.value
 
@@ -131,7 +130,7 @@ class _Watched:
             for index, source in enumerate(self._config.sources)
         }
 
-    def _read_signer(self, problems: Problems) -> Signer | None:
+    def _read_signer(self, problems: Problems) -> Ed25519Signer | None:
         secret = problems.secret("seal.key", self._config.seal.key)
         try:
             return None if secret is None else load_private(secret.reveal())

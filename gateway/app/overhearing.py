@@ -1,48 +1,31 @@
-"""What agents say over the broker, heard by this gateway as every other does (R22), until the process ends.
+"""What is said over the broker, heard by this gateway as by every other (R22), until the process ends.
 
-A message counts as it does by POST (`gateway.app.words`), and nobody is answered: what does not count is logged
-sparingly, and what cannot be kept now is tried until it can be, while the broker keeps what follows. What was missed
-while there was no way comes with the agents' next full states.
+What agents say counts as it does by POST (`gateway.app.words`), what other gateways say tells what they accepted
+(`gateway.app.elsewhere`). Nobody is answered: what does not count is logged sparingly, and what cannot be kept now is
+tried until it can be, while the broker keeps what follows. What agents said while there was no way comes with their
+next full states.
 """
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, assert_never
 
 from bellpull.contract.text import Name
 from bellpull.runtime.logs import logger
 from bellpull.runtime.rabbitmq.connect import BrokerError
+from gateway.adapters.ears import Said, Told
 from gateway.app.admission import AgentsParts
-from gateway.app.enrolment import Enrolment
+from gateway.app.elsewhere import Elsewhere
 from gateway.app.turns import TooOften
 from gateway.app.words import NOT_NOW, NotTaken, Words
 from gateway.core.pauses import Pauses
 
-__all__ = ["Overhearing", "Said"]
+__all__ = ["Overhearing"]
 
 _log = logger("gateway.overhearing")
 _AGAIN_S: Final = 1.0
-
-
-class Said(Protocol):
-    """A message; see `gateway.adapters.ears.Said`."""
-
-    @property
-    def agent(self) -> Name | None:
-        """Who is vouched for by the broker."""
-        ...
-
-    @property
-    def seal(self) -> str:
-        """Over the body."""
-        ...
-
-    @property
-    def body(self) -> bytes:
-        """As it came."""
-        ...
 
 
 class Overhearing:
@@ -54,19 +37,20 @@ class Overhearing:
     """
 
     def __init__(
-        self, parts: AgentsParts, connect: Callable[[], AbstractAsyncContextManager[AsyncIterator[Said]]]
+        self, parts: AgentsParts, connect: Callable[[], AbstractAsyncContextManager[AsyncIterator[Said | Told]]]
     ) -> None:
         self._parts = parts
         self._connect = connect
         self._words = Words(parts)
+        self._elsewhere = Elsewhere(parts)
         self._down: str | None = "not connected yet"
         self._heard = parts.metrics.counter(
-            "bellpull_broker_heard", "Messages of agents, by what became of them.", ("outcome",)
+            "bellpull_broker_heard", "Messages of agents and other gateways, by what became of them.", ("outcome",)
         )
 
     def problems(self) -> tuple[str, ...]:
         """Say what somebody should see to: degraded, not unready."""
-        return () if self._down is None else (f"agents are not heard over the broker: {self._down}",)
+        return () if self._down is None else (f"nothing is heard over the broker: {self._down}",)
 
     async def run(self) -> NoReturn:
         """Run for ever."""
@@ -76,37 +60,53 @@ class Overhearing:
                 async with self._connect() as heard:
                     pauses.was_of_use()
                     self._down = None
-                    _log.info("agents are heard over the broker")
+                    _log.info("what is said over the broker is heard")
                     async for said in heard:
                         await self._take(said)
             except BrokerError as error:
                 if self._down != str(error):
-                    _log.warning("agents are not heard over the broker", problem=str(error))
+                    _log.warning("nothing is heard over the broker", problem=str(error))
                 self._down = str(error)
             await asyncio.sleep(pauses.next_s(random.random()))
 
-    async def _take(self, said: Said) -> None:
+    async def _take(self, message: Said | Told) -> None:
+        match message:
+            case Said():
+                await self._hear_agent(message)
+            case Told():
+                await self._hear_gateway(message)
+            case _:
+                assert_never(message)
+
+    async def _hear_agent(self, said: Said) -> None:
         record = self._parts.enrolments().records.get(said.agent) if said.agent is not None else None
         if record is None:
-            self._refuse(said.agent, 401, "nobody who is enrolled is vouched for by the broker, under its own key")
+            why = "nobody who is enrolled is vouched for by the broker, under its own key"
+            self._refuse("report refused", said.agent, 401, why)
             return
-        while not await self._is_done_with(said, record):  # noqa: ASYNC110 - it is the disk that is waited for
-            await asyncio.sleep(_AGAIN_S)
 
-    async def _is_done_with(self, said: Said, record: Enrolment) -> bool:
-        try:
+        async def take() -> None:
             with self._words.turn(record):
                 await self._words.take(record, said.seal, said.body)
-        except TooOften as error:
-            self._refuse(record.agent, 429, str(error))
-        except NotTaken as error:
-            if error.status == NOT_NOW:
-                return False
-            self._refuse(record.agent, error.status, error.reason)
-        else:
-            self._heard.labels("taken").inc()
-        return True
 
-    def _refuse(self, agent: Name | None, status: int, reason: str) -> None:
+        await self._until_done("report refused", record.agent, take)
+
+    async def _hear_gateway(self, told: Told) -> None:
+        await self._until_done("event refused", None, lambda: self._elsewhere.take(told.seal, told.body))
+
+    async def _until_done(self, event: str, agent: Name | None, take: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await take()
+            except TooOften as error:
+                return self._refuse(event, agent, 429, str(error))
+            except NotTaken as error:
+                if error.status != NOT_NOW:
+                    return self._refuse(event, agent, error.status, error.reason)
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                return self._heard.labels("taken").inc()
+
+    def _refuse(self, event: str, agent: Name | None, status: int, reason: str) -> None:
         self._heard.labels("refused").inc()
-        self._parts.refused.note("report refused", agent or "", status, agent=agent, status=status, reason=reason)
+        self._parts.refused.note(event, agent or "", status, agent=agent, status=status, reason=reason)

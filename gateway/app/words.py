@@ -5,7 +5,7 @@ record (R26). The same again is taken again (R18).
 """
 
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from bellpull.contract.errors import ContractError
@@ -21,12 +21,12 @@ from gateway.app.turns import Turns
 from gateway.core.scope import InScope, OutOfScope, scope
 from gateway.ports.state import Heard, Put, StateError
 
-__all__ = ["NOT_NOW", "NotTaken", "Words"]
+__all__ = ["NOT_NOW", "NotTaken", "Words", "refuse_old"]
 
 _log = logger(__name__)
 NOT_NOW: Final = 503
 _FRESH: Final = timedelta(minutes=2)
-"""Agents seal when they send: what is older, or of the future, is a replay or a wrong clock (R26)."""
+"""Everybody seals when it sends: what is older, or of the future, is a replay or a wrong clock (R26)."""
 _EPOCH_AHEAD: Final = timedelta(minutes=10)
 """A stolen credential can lock its agent out by an epoch for no longer than this."""
 
@@ -43,6 +43,17 @@ class NotTaken(Exception):  # noqa: N818 - it says what happened
         super().__init__(reason)
         self.status = status
         self.reason = reason
+
+
+def refuse_old(sealed: Sealed, now: datetime) -> None:
+    """Refuse what was not sealed just now.
+
+    Raises:
+        NotTaken: it is a replay, or a clock is wrong.
+    """
+    if abs(now - sealed.issued) > _FRESH:
+        age_s = (now - sealed.issued).total_seconds()
+        raise NotTaken(425, f"it was sealed {age_s:.0f} s ago by this gateway's clock: are both clocks right?")
 
 
 class Words:
@@ -92,9 +103,7 @@ class Words:
             )
         except SealError as error:
             raise NotTaken(403, error.fault.value) from None
-        if abs(now - sealed.issued) > _FRESH:
-            age_s = (now - sealed.issued).total_seconds()
-            raise NotTaken(425, f"it was sealed {age_s:.0f} s ago by this gateway's clock: are both clocks right?")
+        refuse_old(sealed, now)
         return sealed
 
     async def _put(self, data: Report | Heartbeat, sealed: Sealed) -> Heard:

@@ -23,17 +23,17 @@ class Announcement:
     """A ref's new tip as it was accepted.
 
     Attributes:
-        seq: the journal's row.
+        seq: the journal's row; none for what another gateway accepted.
         event_id: the event's id; one that was queued again is an announcement of its own.
         again: whether an earlier row has the same event id.
         repository: `Repository.key`.
         ref: full name.
         commit: the tip; none when the ref was deleted.
         source: which source delivered it.
-        accepted: by the gateway's clock.
+        accepted: by the gateway's clock; of what another one accepted, when it was heard here.
     """
 
-    seq: int
+    seq: int | None
     event_id: MessageId
     repository: str
     ref: str

@@ -111,8 +111,8 @@ class Journal(Protocol):
         """Return where `commit` was announced as a ref's tip, oldest first."""
         ...
 
-    async def later(self, repository: str, ref: str, after: int) -> tuple[Announcement, ...]:
-        """Return what was announced of `ref` (full name) of `repository` (key) beyond row `after`, oldest first."""
+    async def later(self, announcement: Announcement) -> tuple[Announcement, ...]:
+        """Return what was announced of the same ref after `announcement`, oldest first."""
         ...
 
     async def writable(self) -> bool:

@@ -1,7 +1,7 @@
 """What agents said: their words, and how they were heard last. Losing it costs one round of heartbeats (R9).
 
-It moves only forward in an agent's (epoch, seq); an agent's clock orders nothing (R18). Beside it are the refused
-deliveries, which nobody sends again: losing them costs a list.
+It moves only forward in an agent's (epoch, seq); an agent's clock orders nothing (R18). Beside it is what nobody
+sends again: what other gateways accepted (R22), and the refused deliveries; losing those costs a list.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from bellpull.contract.report import Heartbeat, Report, SyncState
-from bellpull.contract.text import Name
-from gateway.core.answer import Answer
+from bellpull.contract.text import CommitId, Name
+from gateway.core.answer import Announcement, Answer
 from gateway.core.rejections import Changes, Rejection
 
 __all__ = ["Heard", "LastHeard", "Put", "State", "StateError"]
@@ -88,6 +88,22 @@ class State(Protocol):
 
         Words of Syncs with a range of versions are among them whatever `ref` is.
         """
+        ...
+
+    async def put_announcement(self, announcement: Announcement) -> None:
+        """Keep what another gateway accepted; what is known by its event id stays as it is.
+
+        Raises:
+            StateError: it cannot be written now.
+        """
+        ...
+
+    async def announcements(self, commit: CommitId) -> tuple[Announcement, ...]:
+        """Return where other gateways announced `commit` as a ref's tip, oldest first."""
+        ...
+
+    async def later(self, announcement: Announcement) -> tuple[Announcement, ...]:
+        """Return what other gateways announced of the same ref after `announcement`, oldest first."""
         ...
 
     async def rejections(self) -> tuple[Rejection, ...]:

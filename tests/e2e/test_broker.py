@@ -78,7 +78,7 @@ def test_what_is_pushed_while_the_broker_is_down_is_taken_at_once_and_sent_when_
                 while "the broker cannot be reached" not in (said := problems(gateway)):
                     look.again()
             assert "10 events wait for it" in said
-            assert "agents are not heard over the broker" in said
+            assert "nothing is heard over the broker" in said
             rabbitmq.start()
             until_well(gateway)
             until_sent(folder)

@@ -18,6 +18,7 @@ from gateway.adapters.state import SqliteState, open_state
 from gateway.app.api import api_routes
 from gateway.app.enrolment import Enrolment, Enrolments
 from gateway.app.refusals import Refusals
+from gateway.core.answer import Announcement
 from gateway.core.rejections import Refusal
 from tests.gateway.agents import record
 from tests.gateway.examples import GITHUB, T0, WEB, commit, heartbeat, push, report, seconds, sync_state
@@ -37,6 +38,22 @@ class Api:
         message = push(number, **options)
         digest = f"{number:064}"
         await self.journal.accept([message], source=GITHUB, delivery=f"d{number}", body_digest=digest, now=utc_now())
+        return message.id
+
+    async def hear(self, number: int) -> MessageId:
+        """Hear from another gateway that it accepted a push."""
+        message = push(number)
+        await self.state.put_announcement(
+            Announcement(
+                seq=None,
+                event_id=message.id,
+                repository="github.com/acme/site",
+                ref="refs/heads/main",
+                commit=commit(number),
+                source=GITHUB,
+                accepted=utc_now(),
+            )
+        )
         return message.id
 
     async def beat(self, seq: int, **options: Any) -> None:
@@ -193,3 +210,33 @@ async def test_no_more_than_two_hundred_rejections_are_shown(api: Api) -> None:
     _, body = await api.get("rejections")
     assert (len(body["rejections"]), body["older"]) == (200, 50)
     assert body["rejections"][0]["address"] == "192.0.2.249"
+
+
+async def test_what_another_gateway_accepted_has_its_words_here(api: Api) -> None:
+    """R22: whoever asks, and whichever gateway is asked."""
+    event = await api.hear(1)
+    await api.beat(1, full=(sync_state(),))
+    assert await api.words(1) == [("waiting", None)]
+    await api.say(2, 1, Word.APPLIED, event)
+    assert await api.words(1) == [("applied", None)]
+
+
+@pytest.mark.parametrize("ways", [("push", "hear"), ("hear", "push")])
+async def test_a_later_push_closes_an_earlier_one_whichever_gateways_took_them(
+    api: Api, ways: tuple[str, str]
+) -> None:
+    """R36."""
+    await api.beat(1, full=(sync_state(),))
+    take = {"push": api.push, "hear": api.hear}
+    await take[ways[0]](1)
+    event = await take[ways[1]](2)
+    await api.say(2, 2, Word.APPLIED, event)
+    assert await api.words(1) == [("superseded", commit(2))]
+    assert await api.words(2) == [("applied", None)]
+
+
+async def test_a_push_that_two_gateways_took_is_listed_once(api: Api) -> None:
+    await api.hear(1)
+    await api.push(1)
+    _, body = await api.get(f"commits/{commit(1)}")
+    assert len(body["announcements"]) == 1

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -158,8 +159,9 @@ async def test_a_commit_is_found_where_it_was_announced(journal: SqliteJournal) 
         (2, "refs/tags/v1", False),
         (4, "refs/heads/main", True),
     ]
-    later = await journal.later("github.com/acme/site", "refs/heads/main", 1)
+    later = await journal.later(found[0])
     assert [(one.seq, one.commit) for one in later] == [(3, commit(8)), (4, commit(7))]
+    assert await journal.later(replace(found[0], seq=None)) == later
     assert await journal.announcements(commit(99)) == ()
 
 

@@ -1,10 +1,10 @@
-"""What agents say over a real RabbitMQ, as a gateway hears it: as much and as little as by POST (R22, R26)."""
+"""What is said over a real RabbitMQ, as a gateway hears it: agents as by POST (R26), and other gateways (R22)."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,10 @@ import pytest
 from aio_pika.abc import AbstractExchange
 from pamqp.common import FieldValue
 
+from bellpull.contract.event import RefUpdated
 from bellpull.contract.message import Data, Message, encode
 from bellpull.contract.report import Heartbeat
-from bellpull.contract.routing import HEARTBEATS, REPORTS, SEAL, report_key
+from bellpull.contract.routing import EVENTS, HEARTBEATS, REPORTS, SEAL, report_key, routing_key
 from bellpull.contract.seal import SealType, seal
 from bellpull.contract.text import MessageId, Name
 from bellpull.runtime.clock import utc_now
@@ -32,12 +33,13 @@ from gateway.app.admission import AgentsParts
 from gateway.app.enrolment import Enrolment, Enrolments
 from gateway.app.overhearing import Overhearing
 from tests.gateway.agents import ACME, AGENT_KEY, GATEWAY_KEY, OTHER_KEY, record
-from tests.gateway.examples import T0, WEB, heartbeat, report, seconds, sync_state
+from tests.gateway.examples import T0, WEB, commit, heartbeat, push, report, seconds, sync_state
 from tests.gateway.test_forwarder import until
 from tests.gateway.topologies import GATEWAY, Installed, installed
 from tests.parts.rabbitmq import Broker
 
 OTHER = Name("web-2")
+NAME = "bellpull gateway tests"
 
 
 @pytest.fixture
@@ -66,6 +68,32 @@ def settings_of(installation: Installed, folder: Path) -> RabbitMQSettings:
     return RabbitMQSettings(url=url, username=GATEWAY, password=SecretRef(file=Path("password")))
 
 
+@dataclass
+class Telling:
+    """How a gateway publishes an event; by default as another one of the installation does it."""
+
+    message: Message
+    name: str = "another gateway"
+    signer: Ed25519Signer = GATEWAY_KEY
+    seal_type: SealType = SealType.EVENT
+    age: timedelta = timedelta()
+
+    async def publish(self, exchange: AbstractExchange) -> None:
+        body, now = encode(self.message), utc_now() - self.age
+        header = seal(body, seal_type=self.seal_type, audience="acme", now=now, signer=self.signer)
+        message = aio_pika.Message(body, user_id=GATEWAY, app_id=self.name, headers={SEAL: header})
+        assert isinstance(self.message.data, RefUpdated)
+        await exchange.publish(message, routing_key(self.message.data.repository, self.message.data.ref))
+
+
+async def tell(installation: Installed, *tellings: Telling) -> None:
+    async with installation.connected(Name(GATEWAY)) as connection:
+        channel = await connection.channel(on_return_raises=True)
+        exchange = await channel.get_exchange(EVENTS, ensure=False)
+        for telling in tellings:
+            await telling.publish(exchange)
+
+
 @asynccontextmanager
 async def listening(settings: RabbitMQSettings, folder: Path) -> AsyncIterator[Listening]:
     records: dict[Name, Enrolment] = {
@@ -82,7 +110,7 @@ async def listening(settings: RabbitMQSettings, folder: Path) -> AsyncIterator[L
             signer=lambda: GATEWAY_KEY,
             metrics=metrics,
         )
-        overhearing = Overhearing(parts, partial(hearing, settings, folder, "bellpull gateway tests"))
+        overhearing = Overhearing(parts, partial(hearing, settings, folder, NAME))
         async with asyncio.TaskGroup() as group:
             running = group.create_task(overhearing.run())
             yield Listening(overhearing, state, metrics)
@@ -183,6 +211,42 @@ async def test_it_comes_back_when_its_connection_is_closed(installation: Install
     await until(lambda: gateway.overhearing.problems() == ())
     await say(installation, Saying(report(1)))
     await until(lambda: gateway.counted("taken") == 1)
+
+
+async def test_what_another_gateway_accepted_is_known(installation: Installed, gateway: Listening) -> None:
+    """R22: once, however often it comes; a ref that was deleted, too."""
+    gone = push(2)
+    assert isinstance(gone.data, RefUpdated)
+    gone = replace(gone, data=replace(gone.data, before=gone.data.after, after=None, created=False, deleted=True))
+    await tell(installation, Telling(push(1)), Telling(push(1)), Telling(gone))
+    await until(lambda: gateway.counted("taken") == 3)
+    (found,) = await gateway.state.announcements(commit(1))
+    assert (found.event_id, found.ref, found.source) == (push(1).id, "refs/heads/main", "github")
+    assert abs(utc_now() - found.accepted) < timedelta(minutes=1)
+    assert [(one.event_id, one.commit) for one in await gateway.state.later(found)] == [(gone.id, None)]
+
+
+async def test_what_this_gateway_published_is_not_heard_again(installation: Installed, gateway: Listening) -> None:
+    await tell(installation, Telling(push(1), name=NAME), Telling(push(2)))
+    await until(lambda: gateway.counted("taken") == 1)
+    assert await gateway.state.announcements(commit(1)) == ()
+
+
+@pytest.mark.parametrize(
+    "telling",
+    [
+        pytest.param(Telling(push(1), signer=OTHER_KEY), id="by another key"),
+        pytest.param(Telling(push(1), seal_type=SealType.REPORT), id="with an agent's kind of seal"),
+        pytest.param(Telling(push(1), age=seconds(7 * 86400)), id="a week old"),
+    ],
+)
+async def test_what_no_gateway_says_now_announces_nothing(
+    installation: Installed, gateway: Listening, telling: Telling
+) -> None:
+    """R22, R26."""
+    await tell(installation, telling, Telling(push(2)))
+    await until(lambda: gateway.counted("taken") == gateway.counted("refused") == 1)
+    assert await gateway.state.announcements(commit(1)) == ()
 
 
 async def test_nothing_is_left_behind(installation: Installed, tmp_path: Path) -> None:

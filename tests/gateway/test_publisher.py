@@ -47,7 +47,7 @@ def parcel(number: int, key: str = "a.b", body: bytes = b"{}", expires: timedelt
 async def publishing(settings: RabbitMQSettings, folder: Path, user: str = "guest") -> AsyncIterator[Publisher]:
     async with (
         connect(settings, folder, "bellpull gateway tests") as connection,
-        open_publisher(connection, user) as publisher,
+        open_publisher(connection, user, "tests") as publisher,
     ):
         yield publisher
 

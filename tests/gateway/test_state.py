@@ -7,10 +7,11 @@ import pytest
 from bellpull.contract.report import Outcome
 from bellpull.contract.text import MessageId, SyncName
 from bellpull.contract.word import Word
+from gateway.adapters.announced import ROWS
 from gateway.adapters.state import SqliteState, open_state
-from gateway.core.answer import answer_of
+from gateway.core.answer import Announcement, answer_of
 from gateway.ports.state import Heard, Put
-from tests.gateway.examples import SITE, T0, WEB, commit, heartbeat, report, seconds, sync_state
+from tests.gateway.examples import GITHUB, SITE, T0, WEB, commit, heartbeat, report, seconds, sync_state
 
 KEY, MAIN = "github.com/acme/site", "refs/heads/main"
 
@@ -128,3 +129,27 @@ async def test_answers_are_read_in_pages_to_the_end(state: SqliteState) -> None:
         await state.put_heartbeat(heartbeat(seq + 1, full=full), issued=T0, received=T0)
     found = await state.answers(KEY, MAIN, T0)
     assert [one.commit for one in found] == [one.commit for one in outcomes]
+
+
+async def test_what_other_gateways_accepted_is_bounded(state: SqliteState) -> None:
+    """The oldest go, by the order in which they were heard."""
+    first, second, third = (
+        Announcement(
+            seq=None,
+            event_id=MessageId(f"evt_{number}"),
+            repository=KEY,
+            ref=MAIN,
+            commit=commit(number),
+            source=GITHUB,
+            accepted=T0 + seconds(number),
+        )
+        for number in (1, 2, 3)
+    )
+    await state.put_announcement(first)
+    await state.put_announcement(second)
+    place = "UPDATE announcements SET place = ? WHERE event_id = ?"
+    await state._database.write(lambda connection: connection.execute(place, (ROWS, second.event_id)), within_s=5)
+    await state.put_announcement(third)
+    assert await state.announcements(commit(1)) == ()
+    assert await state.announcements(commit(2)) == (second,)
+    assert await state.later(second) == (third,)
