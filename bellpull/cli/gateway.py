@@ -8,7 +8,7 @@ import typer
 
 from bellpull.cli.failure import explained
 
-__all__ = ["ack_damage", "backup", "gateway"]
+__all__ = ["ack_damage", "backup", "drain", "gateway"]
 
 _HELP: Final = "The gateway's configuration."
 _Inherited = Annotated[
@@ -57,6 +57,17 @@ class _Progress:
         if monotonic() - self._said_at >= 1:
             self._said_at = monotonic()
             typer.echo(f"{self._what}: {part:.0%}", err=True)
+
+
+def drain(context: typer.Context, config: _Inherited = None) -> None:
+    """Have the gateway take no more pushes, and wait until RabbitMQ has what it took; then it may be taken away.
+
+    Where no gateway runs on the journal, what it left is sent.
+    """
+    with explained(extra="gateway"):
+        from bellpull.cli import gateway_drain
+
+        print(gateway_drain.drain(config or context.obj))
 
 
 def ack_damage(context: typer.Context, config: _Inherited = None) -> None:

@@ -37,6 +37,7 @@ VERBS: Final = (
     Verb("Run", "gateway", "receive webhooks, keep them, serve them to agents", gateway.gateway),
     Verb("Run", "agent", "hear a gateway, and make targets match Git", agent.agent),
     Verb("Operate", "gateway backup", "copy the journal while the gateway runs", gateway.backup),
+    Verb("Operate", "gateway drain", "take no more pushes, and send what was taken", gateway.drain),
     Verb("Operate", "gateway ack-damage", "take note of a damaged journal", gateway.ack_damage),
     Verb("Operate", "broker", "RabbitMQ, with a credential that no program keeps", broker.broker),
     Verb("Operate", "broker setup", "make in RabbitMQ what the enrolled agents need", broker.setup),

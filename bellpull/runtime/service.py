@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 from bellpull.runtime.config import ConfigError
 from bellpull.runtime.logs import logger
 
-__all__ = ["INTERRUPTED", "Fatal", "calm_collector", "run"]
+__all__ = ["INTERRUPTED", "Fatal", "calm_collector", "leaves", "run"]
 
 INTERRUPTED: Final = 130
 _YOUNG: Final = 10_000
@@ -43,7 +43,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         with asyncio.Runner(loop_factory=_loop) as runner:
             runner.run(_until_stopped(main))
     except* (Fatal, ConfigError, OSError) as expected:
-        ended.extend(_leaves(expected))
+        ended.extend(leaves(expected))
     for error in ended:
         if isinstance(error, ConfigError):
             raise error
@@ -86,9 +86,10 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield the errors in a group, and in the groups in it."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
+            yield from leaves(error)
         else:
             yield error

@@ -21,6 +21,7 @@ from bellpull.runtime.http import remote, vouch
 from bellpull.runtime.logs import logger
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.turn import Turn
+from gateway.app.drain import Accepts
 from gateway.app.intake import Intake
 from gateway.app.receiving import Large, Receiving
 from gateway.app.refusals import Refusals
@@ -29,7 +30,7 @@ from gateway.core.providers import PROVIDERS
 from gateway.core.receive import Accepted, Ignored, Outcome, Rejected, Source, refuse_head
 from gateway.core.rejections import Refusal, presentable
 from gateway.core.request import Headers, Request
-from gateway.ports.journal import Journal, JournalError
+from gateway.ports.journal import JournalError
 
 __all__ = ["Hooks"]
 
@@ -61,7 +62,7 @@ class Hooks:
     def __init__(
         self,
         sources: Callable[[], Mapping[str, Source]],
-        journal: Journal,
+        journal: Accepts,
         metrics: Metrics,
         intake: Intake | None = None,
         large: Large | None = None,

@@ -28,6 +28,7 @@ from gateway.app.api import api_routes
 from gateway.app.broker import over_broker
 from gateway.app.config import GatewayConfig, JournalSettings, SourceSettings, load_config
 from gateway.app.console import console_app
+from gateway.app.drain import Drain
 from gateway.app.edge import Edge
 from gateway.app.enrolment import Enrolments, load_enrolments
 from gateway.app.hooks import Hooks
@@ -179,16 +180,9 @@ async def _run(config: GatewayConfig, folder: Path, watched: _Watched, stop: asy
         finally:
             lock.release()
     except* (LockError, JournalError, StateError) as failed:
-        raise service.Fatal(str(_first(failed))) from None
+        raise service.Fatal(str(next(service.leaves(failed)))) from None
     except* DiskFailed as failed:
-        raise service.Fatal(str(_first(failed)), code=DISK_FAILED) from None
-
-
-def _first(failed: BaseException) -> BaseException:
-    """Return the first error in what may be groups of groups."""
-    while isinstance(failed, BaseExceptionGroup):
-        failed = failed.exceptions[0]
-    return failed
+        raise service.Fatal(str(next(service.leaves(failed))), code=DISK_FAILED) from None
 
 
 def _refuse(place: str | None, settings: JournalSettings) -> None:
@@ -222,10 +216,15 @@ async def _serve(
         routes = api_routes(journal, state, watched.enrolments, refusals)
         intake = Intake()
         apart = await stack.enter_async_context(Apart())
+        drain = Drain(journal, outgoing, config.grace())
+        if config.queue is not None:
+            await drain.follow(data, watched.watcher)
         hooks = Hooks(
-            watched.sources, journal, metrics, intake, apart.receive, refusals=refusals, spread=watched.spread
+            watched.sources, drain, metrics, intake, apart.receive, refusals=refusals, spread=watched.spread
         )
-        readiness = Readiness(journal=journal, data=data, stopping=stop.is_set, standing=standing, passing=passing)
+        readiness = Readiness(
+            journal=journal, data=data, stopping=stop.is_set, standing=standing, passing=passing, drain=drain
+        )
         console = console_app(readiness, metrics, routes)
         bound = {
             "console": await stack.enter_async_context(edge.serve("console", console)),

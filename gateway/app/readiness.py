@@ -1,7 +1,7 @@
 """Whether the gateway can do its work, and what a person should see to: what `/readyz` answers.
 
-Unready (503) is a gateway that stops, or that can take no push: a balancer should send nothing. Degraded is one that
-needs a person; it is ready (200) all the same as long as it takes pushes.
+Unready (503) is a gateway that stops, is drained, or can take no push: a balancer should send nothing. Degraded is
+one that needs a person; it is ready (200) all the same as long as it takes pushes.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.adapters.damage import notes
+from gateway.app.drain import Drain
 from gateway.ports.journal import Journal
 
 __all__ = ["Readiness", "State"]
@@ -20,7 +21,13 @@ _ADVICE: Final = "see what is missing, then run: bellpull gateway ack-damage"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """The answer: a word (`ready`, `degraded`, `stopping`), whether pushes may come, and what is wrong."""
+    """The answer.
+
+    Attributes:
+        word: `ready`, `degraded`, `draining`, `drained` or `stopping`.
+        takes_pushes: whether a balancer should send some.
+        problems: what is wrong, and what is waited for.
+    """
 
     word: str
     takes_pushes: bool
@@ -37,6 +44,7 @@ class Readiness:
         stopping: whether the gateway is on its way out.
         standing: what is wrong for as long as this process runs.
         passing: returns what is wrong now, and keeps no push from being taken.
+        drain: whether the gateway is taken away, where it can be.
     """
 
     journal: Journal
@@ -44,11 +52,16 @@ class Readiness:
     stopping: Callable[[], bool]
     standing: Sequence[str] = field(default=())
     passing: Callable[[], Iterable[str]] = field(default=tuple)
+    drain: Drain | None = None
 
     async def look(self) -> State:
         """Return how it is now."""
         if self.stopping():
             return State(word="stopping", takes_pushes=False)
+        if self.drain is not None and self.drain.is_begun:
+            left, done = await self.drain.look()
+            problems = ([f"{left} events wait for RabbitMQ"] if left else []) + [*self.passing()]
+            return State(word="drained" if done else "draining", takes_pushes=False, problems=tuple(problems))
         writable = await self.journal.writable()
         full = self.journal.problem()
         problems = [full] if full is not None else [] if writable else ["the journal cannot write"]

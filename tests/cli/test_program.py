@@ -25,7 +25,7 @@ def test_help_has_a_line_for_each_verb_in_three_groups_and_three_examples() -> N
     assert [line.split()[0] for line in groups.splitlines() if line.startswith("  ") and line[2] != " "] == [
         *("demo", "init", "check"),
         *("gateway", "agent"),
-        *("gateway", "gateway", "broker", "broker", "broker", "enroll"),
+        *("gateway", "gateway", "gateway", "broker", "broker", "broker", "enroll"),
         *["bellpull"] * 3,
     ]
     assert [line for line in groups.splitlines() if line and line[0] != " "] == ["Run:", "Operate:", "Examples:"]
