@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from bellpull.cli.finding import Finding, bad, good
+from bellpull.contract.text import Name
 from bellpull.runtime.config import SecretError, read_secret
 from bellpull.runtime.jose import JoseError, load_private
+from bellpull.runtime.rabbitmq.publish import publishing
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
-from gateway.adapters.publisher import publishing
 from gateway.app.config import GatewayConfig
 from gateway.app.enrolment import load_enrolments
 from gateway.app.parcels import Parcels
@@ -37,8 +38,12 @@ def of_broker(config: GatewayConfig, folder: Path) -> list[Finding]:
         return [bad(_WHAT, "not asked, for want of the sealing key", "see seal.key above")]
     agents = sorted(load_enrolments(folder / config.agents).records)
     parcels = Parcels(installation=config.installation, signer=lambda: signer)
-    way = Way(partial(publishing, settings, folder, "bellpull check"), parcels, lambda: agents)
+    way = Way(partial(publishing, settings, folder, "bellpull check"), parcels, lambda: agents, _nobody)
     return _found(settings, asyncio.run(way.look()), len(agents))
+
+
+async def _nobody() -> list[Name]:
+    return []
 
 
 def _found(settings: RabbitMQSettings, link: Link, agents: int) -> list[Finding]:

@@ -7,22 +7,26 @@ comes; the journal keeps the rest for the next start (R11).
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
+from bellpull.contract.text import Name
+from bellpull.runtime.clock import utc_now
 from bellpull.runtime.logs import logger
+from bellpull.runtime.rabbitmq.publish import publishing
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from gateway.adapters.ears import hearing
-from gateway.adapters.publisher import publishing
 from gateway.app.admission import AgentsParts
 from gateway.app.forwarder import Forwarder, ForwarderParts
 from gateway.app.overhearing import Overhearing
 from gateway.app.parcels import Parcels
+from gateway.core.projection import AWAY_AFTER
 from gateway.ports.outgoing import Outgoing
+from gateway.ports.state import State
 
 __all__ = ["over_broker"]
 
@@ -68,10 +72,17 @@ def _forwarder(
             outgoing=outgoing,
             parcels=Parcels(installation=parts.installation, signer=parts.signer),
             rights=lambda: {agent: record.repositories for agent, record in parts.enrolments().records.items()},
+            present=partial(_present, parts.state),
             connect=partial(publishing, settings, folder, name),
             metrics=parts.metrics,
         )
     )
+
+
+async def _present(state: State) -> Collection[Name]:
+    """Return the agents that were heard lately."""
+    now = utc_now()
+    return [agent for agent, last in (await state.agents()).items() if now - last.heard <= AWAY_AFTER]
 
 
 def _name() -> str:

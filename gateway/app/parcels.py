@@ -7,14 +7,14 @@ from typing import Any, Final
 
 import orjson
 
-from bellpull.contract.event import Tick
+from bellpull.contract.event import Resync, Tick
 from bellpull.contract.ids import event_id
 from bellpull.contract.message import Message, encode
-from bellpull.contract.routing import agent_key
+from bellpull.contract.routing import EVENTS, agent_key
 from bellpull.contract.seal import SealType, Signer, seal
-from bellpull.contract.text import Name
+from bellpull.contract.text import Name, Note
 from bellpull.runtime.clock import utc_now
-from gateway.adapters.publisher import Parcel
+from bellpull.runtime.rabbitmq.publish import Parcel
 from gateway.core.address import PROBE
 from gateway.ports.journal import Row
 
@@ -45,20 +45,20 @@ class Parcels:
         """Return what an agent alone hears, if it has a queue."""
         return self._tick(agent, agent_key(agent), attempt)
 
+    def resync(self, agent: Name, attempt: str) -> Parcel:
+        """Return what has an agent alone look at everything."""
+        message = _message("resync", agent, Resync(reason=Note("the agent had no queue in RabbitMQ for a while")))
+        return self._parcel(encode(message), key=agent_key(agent), message_id=f"{message.id}.{attempt}")
+
     def _tick(self, agent: Name, key: str, attempt: str) -> Parcel:
-        now = utc_now()
-        tick = Message(
-            id=event_id(_GATEWAY, f"tick-{now.isoformat()}", agent),
-            source="/gateway",
-            time=now,
-            data=Tick(agent=agent, sent=0),
-        )
+        tick = _message("tick", agent, Tick(agent=agent, sent=0))
         return self._parcel(encode(tick), key=key, message_id=f"{tick.id}.{attempt}", expires=_TICK_KEPT)
 
     def _parcel(self, body: bytes, *, key: str, message_id: str, expires: timedelta | None = None) -> Parcel:
         envelope: Mapping[str, Any] = orjson.loads(body)
         sealed = seal(body, seal_type=SealType.EVENT, audience=self.installation, now=utc_now(), signer=self.signer())
         return Parcel(
+            exchange=EVENTS,
             message_id=message_id,
             key=key,
             type=envelope["type"],
@@ -67,3 +67,9 @@ class Parcels:
             headers={f"cloudEvents_{name}": envelope[name] for name in _ATTRIBUTES if name in envelope},
             expires=expires,
         )
+
+
+def _message(kind: str, agent: Name, data: Resync | Tick) -> Message:
+    """Return what the gateway says of itself, now."""
+    now = utc_now()
+    return Message(id=event_id(_GATEWAY, f"{kind}-{now.isoformat()}", agent), source="/gateway", time=now, data=data)

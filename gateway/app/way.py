@@ -1,22 +1,26 @@
 """The way to the broker: held, tried before it is used, and what is missing at its end.
 
 After each connect, and before the first row, the way is tried: a tick that nobody hears shows that there is an
-exchange, and one to each enrolled agent that it has a queue; what is missing is named. An agent that was missing, or
-was enrolled since, is tried again every half a minute.
+exchange, and one to each enrolled agent that it has a queue; what is missing is named. From then on ticks go to who
+is missing, and to who is there: agents know by them that they would hear (R31). One that is away gets none, as its
+queue is bounded.
+
+That an event was taken says only that some queue took it, of another agent or of a gateway. So an agent that was
+missing is told to look at everything once it has a queue (R1).
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Final, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 from bellpull.contract.routing import EVENTS
 from bellpull.contract.text import Name
 from bellpull.runtime.logs import logger
 from bellpull.runtime.rabbitmq.connect import BrokerError
-from gateway.adapters.publisher import Parcel
+from bellpull.runtime.rabbitmq.publish import Parcel
 from gateway.app.parcels import Parcels
 from gateway.core.outbox import AT_ONCE
 from gateway.core.pauses import Pauses
@@ -25,11 +29,10 @@ from gateway.core.sending import Link, Outcome
 __all__ = ["Channel", "Way"]
 
 _log = logger("gateway.forwarder")
-_TRY_AGAIN_S: Final = 30.0
 
 
 class Channel(Protocol):
-    """A way to the broker; see `gateway.adapters.publisher.Publisher`."""
+    """A way to the broker; see `bellpull.runtime.rabbitmq.publish.Publisher`."""
 
     @property
     def is_open(self) -> bool:
@@ -52,6 +55,8 @@ class Way:
         connect: a new connection; raises `BrokerError`.
         parcels: makes what it is tried with.
         agents: who is enrolled as of now.
+        present: who of them was heard lately.
+        tick_s: how often they get a tick.
     """
 
     def __init__(
@@ -59,13 +64,18 @@ class Way:
         connect: Callable[[], AbstractAsyncContextManager[Channel]],
         parcels: Parcels,
         agents: Callable[[], Iterable[Name]],
+        present: Callable[[], Awaitable[Collection[Name]]],
+        tick_s: float = 20.0,
     ) -> None:
         self._connect = connect
         self._parcels = parcels
         self._agents = agents
+        self._present = present
+        self._tick_s = tick_s
         self._link = Link(down="not connected yet")
         self._found: set[Name] = set()
-        self._try_again = 0.0
+        """On this connection."""
+        self._missing: set[Name] = set()
         self._sent = 0
 
     @property
@@ -99,11 +109,17 @@ class Way:
             await asyncio.sleep(pauses.next_s(random.random()))
 
     async def is_free(self, channel: Channel) -> bool:
-        """Whether the broker takes something now; if it does, look for agents that had no queue, now and then."""
+        """Whether the broker takes something now."""
         self._link = replace(self._link, blocked=await channel.is_blocked())
-        if not self._link.blocked and asyncio.get_running_loop().time() > self._try_again:
-            await self._try_agents(channel)
         return not self._link.blocked
+
+    async def attend(self, channel: Channel) -> None:
+        """Send ticks for as long as the channel is open."""
+        while channel.is_open:
+            await asyncio.sleep(self._tick_s)
+            if not self._link.blocked:
+                agents = {*self._agents()}
+                await self._try_agents(channel, agents - self._found | (agents & {*await self._present()}))
 
     async def look(self) -> Link:
         """Connect once and return how it stands; raises nothing of the broker's."""
@@ -132,19 +148,25 @@ class Way:
             why = "it is short of memory or disk" if await channel.is_blocked() else outcome.value
             raise BrokerError(f"it did not take a first message: {why}")
         self._found.clear()
-        await self._try_agents(channel)
+        await self._try_agents(channel, {*self._agents()})
         self._link = replace(self._link, down=None)
 
-    async def _try_agents(self, channel: Channel) -> None:
-        """See which agents have a queue, of those that were not seen to have one on this connection."""
-        agents = sorted({*self._agents()} - self._found)
-        missing: list[str] = []
-        for start in range(0, len(agents), AT_ONCE):
-            some = agents[start : start + AT_ONCE]
-            ticks = [self._parcels.tick(agent, self.number()) for agent in some]
-            outcomes = await asyncio.gather(*map(channel.send, ticks))
-            found = dict(zip(some, outcomes, strict=True))
-            self._found.update(agent for agent, each in found.items() if each is Outcome.CONFIRMED)
-            missing += [f"agent {agent} has no queue" for agent, each in found.items() if each is Outcome.RETURNED]
-        self._link = replace(self._link, missing=tuple(missing))
-        self._try_again = asyncio.get_running_loop().time() + _TRY_AGAIN_S
+    async def _try_agents(self, channel: Channel, agents: Collection[Name]) -> None:
+        """See which of the agents have a queue, and have those that had none look at everything."""
+        some = sorted(agents)
+        for start in range(0, len(some), AT_ONCE):
+            await asyncio.gather(*(self._try(channel, agent) for agent in some[start : start + AT_ONCE]))
+        self._missing.intersection_update(self._agents())
+        missing = tuple(f"agent {agent} has no queue" for agent in sorted(self._missing))
+        self._link = replace(self._link, missing=missing)
+
+    async def _try(self, channel: Channel, agent: Name) -> None:
+        outcome = await channel.send(self._parcels.tick(agent, self.number()))
+        if outcome is Outcome.CONFIRMED and agent in self._missing:
+            outcome = await channel.send(self._parcels.resync(agent, self.number()))
+        if outcome is Outcome.CONFIRMED:
+            self._found.add(agent)
+            self._missing.discard(agent)
+        elif outcome is Outcome.RETURNED:
+            self._found.discard(agent)
+            self._missing.add(agent)

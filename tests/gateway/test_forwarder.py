@@ -19,10 +19,10 @@ from bellpull.contract.text import Name
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.jose import generate
 from bellpull.runtime.metrics import Metrics
+from bellpull.runtime.rabbitmq.publish import Parcel, publishing
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.adapters.outgoing import SqliteOutgoing
-from gateway.adapters.publisher import Parcel, publishing
 from gateway.app.forwarder import Forwarder, ForwarderParts
 from gateway.app.parcels import Parcels
 from gateway.ports.journal import Row
@@ -95,13 +95,20 @@ async def forwarding(
     agents: Sequence[Name] = (WEB,),
     parcels: type[Parcels] = Parcels,
     answer_s: float = 5.0,
+    tick_s: float = 20.0,
+    present: Sequence[Name] = (),
 ) -> AsyncIterator[Forwarding]:
+    async def are_present() -> Sequence[Name]:
+        return present
+
     async with open_journal(folder / "journal.db", utc_now(), forwards=True) as journal:
         parts = ForwarderParts(
             journal=journal,
             outgoing=SqliteOutgoing(journal.database),
             parcels=parcels(installation=Name("acme"), signer=lambda: SIGNER),
             rights=lambda: dict.fromkeys(agents, rights),
+            present=are_present,
+            tick_s=tick_s,
             connect=partial(publishing, settings, folder, "bellpull gateway tests", answer_s=answer_s),
             metrics=Metrics(),
         )

@@ -12,8 +12,8 @@ import pytest
 from bellpull.contract.routing import EVENTS, SEAL
 from bellpull.runtime.config import SecretRef
 from bellpull.runtime.rabbitmq.connect import BrokerError, connect
+from bellpull.runtime.rabbitmq.publish import Parcel, Publisher, open_publisher
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
-from gateway.adapters.publisher import Parcel, Publisher, open_publisher
 from gateway.core.sending import Outcome
 from tests.gateway.brokers import declare, left_in, login, queue
 from tests.parts.front import free_port
@@ -40,7 +40,7 @@ def settings(broker: Broker, tmp_path: Path, vhost: str) -> RabbitMQSettings:
 
 
 def parcel(number: int, key: str = "a.b", body: bytes = b"{}", expires: timedelta | None = None) -> Parcel:
-    return Parcel(message_id=f"m.{number}", key=key, type="t", body=body, seal="s", expires=expires)
+    return Parcel(exchange=EVENTS, message_id=f"m.{number}", key=key, type="t", body=body, seal="s", expires=expires)
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import (
     AMQPChannelError,
     DeliveryError,
@@ -31,10 +31,10 @@ from aio_pika.exceptions import (
 )
 
 from bellpull.contract.message import MEDIA_TYPE
-from bellpull.contract.routing import EVENTS, SEAL
+from bellpull.contract.routing import SEAL
 from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, connect
+from bellpull.runtime.rabbitmq.outcome import Outcome
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
-from gateway.core.sending import Outcome
 
 __all__ = ["Parcel", "Publisher", "open_publisher", "publishing"]
 
@@ -46,6 +46,7 @@ class Parcel:
     """What is published.
 
     Attributes:
+        exchange: where it is published; it is there.
         message_id: of no other that is in flight.
         key: the routing key.
         type: the CloudEvents type.
@@ -53,8 +54,10 @@ class Parcel:
         seal: over the body.
         headers: copies of the message's attributes, for people.
         expires: when a queue may forget it; none is as the queue says.
+        persistent: whether a broker that starts again has it still.
     """
 
+    exchange: str
     message_id: str
     key: str
     type: str
@@ -62,6 +65,7 @@ class Parcel:
     seal: str
     headers: Mapping[str, str] = field(default_factory=dict)
     expires: timedelta | None = None
+    persistent: bool = True
 
 
 @asynccontextmanager
@@ -89,7 +93,7 @@ async def open_publisher(
     Args:
         connection: that stands.
         user: whose it is; every message bears it, and the broker checks that.
-        name: of this gateway, by which it knows its own messages.
+        name: of this program, by which it knows its own messages.
         answer_s: how long a confirm may take.
 
     Raises:
@@ -98,10 +102,9 @@ async def open_publisher(
     try:
         async with asyncio.timeout(answer_s):
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            exchange = await channel.get_exchange(EVENTS, ensure=False)
     except FAILURES as error:
         raise BrokerError(f"no channel: {str(error) or type(error).__name__}") from error
-    yield Publisher(connection, channel, exchange, _From(user, name), answer_s)
+    yield Publisher(connection, channel, _From(user, name), answer_s)
 
 
 class _From(NamedTuple):
@@ -112,19 +115,17 @@ class _From(NamedTuple):
 
 
 class Publisher:
-    """A channel to publish events on; made by `open_publisher`."""
+    """A channel to publish on; made by `open_publisher`."""
 
     def __init__(
         self,
         connection: AbstractConnection,
         channel: AbstractChannel,
-        exchange: AbstractExchange,
         sender: _From,
         answer_s: float,
     ) -> None:
         self._connection = connection
         self._channel = channel
-        self._exchange = exchange
         self._sender = sender
         self._answer_s = answer_s
 
@@ -155,7 +156,8 @@ class Publisher:
     async def send(self, parcel: Parcel) -> Outcome:
         """Publish, and return what the broker said; never raises but when it is cancelled."""
         try:
-            await self._exchange.publish(self._message(parcel), parcel.key, mandatory=True, timeout=self._answer_s)
+            exchange = await self._channel.get_exchange(parcel.exchange, ensure=False)
+            await exchange.publish(self._message(parcel), parcel.key, mandatory=True, timeout=self._answer_s)
         except PublishError:
             return Outcome.RETURNED
         except DeliveryError:
@@ -180,7 +182,7 @@ class Publisher:
             parcel.body,
             message_id=parcel.message_id,
             content_type=MEDIA_TYPE,
-            delivery_mode=DeliveryMode.PERSISTENT,
+            delivery_mode=DeliveryMode.PERSISTENT if parcel.persistent else DeliveryMode.NOT_PERSISTENT,
             type=parcel.type,
             user_id=self._sender.user,
             app_id=self._sender.name,
