@@ -8,7 +8,7 @@ Accepted: what was confirmed and not yet written down when the process is killed
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -53,16 +53,20 @@ class ForwarderParts:
         outgoing: what of it waits.
         parcels: makes what is published.
         rights: the patterns of each enrolled agent, as of now.
+        present: who of them was heard lately.
         connect: a new way to the broker; raises `BrokerError`.
         metrics: where it is counted.
+        tick_s: how often who is present gets a tick.
     """
 
     journal: Journal
     outgoing: Outgoing
     parcels: Parcels
     rights: Callable[[], Mapping[Name, Sequence[str]]]
+    present: Callable[[], Awaitable[Collection[Name]]]
     connect: Callable[[], AbstractAsyncContextManager[Channel]]
     metrics: Metrics
+    tick_s: float = 20.0
 
 
 class Forwarder:
@@ -71,7 +75,7 @@ class Forwarder:
     def __init__(self, parts: ForwarderParts) -> None:
         self._parts = parts
         self._outbox = Outbox()
-        self._way = Way(parts.connect, parts.parcels, parts.rights)
+        self._way = Way(parts.connect, parts.parcels, parts.rights, parts.present, parts.tick_s)
         self._loop = asyncio.get_running_loop()
         self._moved = asyncio.Event()
         self._settled: list[Settled] = []
@@ -155,11 +159,13 @@ class Forwarder:
     async def _serve(self, channel: Channel) -> None:
         """Send what is due until the channel closes; whatever is in flight then has ended, too."""
         async with asyncio.TaskGroup() as group:
+            ticks = group.create_task(self._way.attend(channel))
             while channel.is_open:
                 self._moved.clear()
                 if await self._way.is_free(channel):
                     await self._send_due(channel, group)
                 await self._wait()
+            ticks.cancel()
 
     async def _wait(self) -> None:
         """Return when there may be something to do."""
