@@ -5,7 +5,7 @@ there already is taken, so that a run that was cut short can be done again. They
 RabbitMQ is their salted hash.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -27,11 +27,12 @@ from bellpull.cli.failure import FailureError
 from bellpull.cli.new_files import NewFile
 from bellpull.cli.new_files import make as make_files
 from bellpull.contract.text import Name
-from bellpull.runtime.config import SecretError, SecretRef, read_secret
+from bellpull.runtime.config import Problem, SecretError, SecretRef, read_secret
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from gateway.adapters.management import REMOVAL
 from gateway.app.config import load_config
 from gateway.app.enrolment import load_enrolments
+from gateway.app.observers import load_observers
 from gateway.core.definitions import to_definitions
 from gateway.core.things import Thing, User
 from gateway.core.topology import owner_tag, topology
@@ -68,19 +69,25 @@ class Plan:
 
         Raises:
             ConfigError: the configuration cannot be used.
-            FailureError: the gateways' user is an agent's.
+            FailureError: two are of one name.
         """
         settings = load_config(config)
-        agents = config.parent / settings.agents
-        enrolled = load_enrolments(agents)
+        agents, observers = config.parent / settings.agents, config.parent / settings.observers
+        enrolled, observing = load_enrolments(agents), load_observers(observers)
         queue = settings.queue.rabbitmq if settings.queue else None
         where = vhost or vhost_of(settings)
         user = gateway or (queue.username if queue else _GATEWAY)
         rights = {name: record.repositories for name, record in enrolled.records.items()}
         try:
-            things = topology(installation=settings.installation, vhost=where, gateway=user, agents=rights)
+            things = topology(
+                installation=settings.installation,
+                vhost=where,
+                gateway=user,
+                agents=rights,
+                observers={name: record.interest for name, record in observing.records.items()},
+            )
         except ValueError as error:
-            raise FailureError(f"--gateway-user: {error}") from None
+            raise FailureError(str(error)) from None
         missing = () if agents.is_dir() else (f"{agents}: is no folder",)
         return cls(
             vhost=where,
@@ -88,9 +95,9 @@ class Plan:
             things=things,
             passwords={
                 user: _found_from(config.parent, queue),
-                **{name: SecretRef(file=out / name / PASSWORD_FILE) for name in rights},
+                **{name: SecretRef(file=out / name / PASSWORD_FILE) for name in (*rights, *observing.records)},
             },
-            unread=(*missing, *(f"{agents / problem.path}: {problem.problem}" for problem in enrolled.problems)),
+            unread=(*missing, *_lines(agents, enrolled.problems), *_lines(observers, observing.problems)),
         )
 
 
@@ -138,6 +145,10 @@ def _show(change: Difference, *, prune: bool) -> None:
     if change.remove and not prune:
         _say(f"not wanted any more: {shown(thing)}" for thing in in_order(change.remove))
         _say(["--prune removes what is not wanted any more"])
+
+
+def _lines(folder: Path, problems: Iterable[Problem]) -> Iterator[str]:
+    return (f"{folder / problem.path}: {problem.problem}" for problem in problems)
 
 
 def _found_from(folder: Path, queue: RabbitMQSettings | None) -> SecretRef | None:

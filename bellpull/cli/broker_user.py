@@ -59,20 +59,15 @@ class BrokerUser:
     access: Access
     password: Secret = field(default_factory=lambda: Secret(new_password()))
 
+    def address(self) -> dict[str, str]:
+        """Return where and as whom it logs in; files are in its folder."""
+        ca = {"ca": _CA_FILE} if self.settings.ca else {}
+        return {"url": self.settings.url, "username": self.name, "password": PASSWORD_FILE, **ca}
+
     def lines(self) -> str:
-        """Return the lines of its configuration that say how to reach RabbitMQ."""
-        ca = [f"    ca: {_CA_FILE}"] if self.settings.ca else []
-        return "\n".join(
-            [
-                "queue:",
-                "  rabbitmq:",
-                f"    url: {self.settings.url}",
-                f"    username: {self.name}",
-                f"    password: {{file: {PASSWORD_FILE}}}",
-                *ca,
-                "",
-            ]
-        )
+        """Return the lines of an agent's configuration that say how to reach RabbitMQ."""
+        said = {**self.address(), "password": f"{{file: {PASSWORD_FILE}}}"}
+        return "\n".join(["queue:", "  rabbitmq:", *(f"    {key}: {value}" for key, value in said.items()), ""])
 
     def files(self) -> Mapping[str, NewFile]:
         """Return what those lines name.

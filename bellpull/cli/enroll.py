@@ -16,6 +16,7 @@ import typer
 from bellpull.cli.broker_access import Access, Ca, ManagementUrl, PasswordFile, Username
 from bellpull.cli.failure import FailureError, explained
 from bellpull.cli.new_files import OPEN, NewFile, make
+from bellpull.cli.records import check_record, name_of, pattern_of, sealing_key, write_record
 
 if TYPE_CHECKING:
     from bellpull.cli.broker_user import BrokerUser
@@ -38,11 +39,6 @@ secrets: ./secrets                   # for each secretRef a folder with its file
 state: ./state
 """
 
-_CREDENTIALS: Final = re.compile(
-    r"(?:https?|git)://[^/]*@ | ssh://[^/@]*:[^/]*@ | [^/:@]+:[^/]*@", re.IGNORECASE | re.VERBOSE
-)
-"""How a repository begins that has a password or token in it; SSH's user is none."""
-
 _SYNC: Final = """\
 # What this agent makes match what: one document a Sync, more after a line of ---.
 apiVersion: bellpull.dev/v1alpha1
@@ -60,12 +56,13 @@ spec:
 """
 
 
-def enroll(  # noqa: PLR0917  # options are not passed by position
-    name: Annotated[str, typer.Argument(help="The agent's name, such as web-1.")],
+def enroll(
+    name: Annotated[str, typer.Argument(help="The name, such as web-1.")],
     repository: Annotated[
         list[str],
         typer.Option("--repository", "-r", help="What it may hear: HOST/PATH, * within a part, ** across; or a URL."),
     ],
+    *,
     environment: Annotated[str, typer.Option("--environment", "-e", help="What it may report for.")] = "production",
     config: Annotated[
         Path, typer.Option("--config", "-c", envvar="BELLPULL_GATEWAY_CONFIG", help="The gateway's configuration.")
@@ -74,7 +71,14 @@ def enroll(  # noqa: PLR0917  # options are not passed by position
         str | None,
         typer.Option("--gateway-url", envvar="BELLPULL_GATEWAY_URL", help="Where the agent finds the gateway."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The agent's folder; ./NAME if not said.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The folder to make; ./NAME if not said.")] = None,
+    observer: Annotated[
+        bool, typer.Option("--observer", help="Other software, which only listens; needs queue.rabbitmq.")
+    ] = False,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--type", help="What an observer hears: pushes, outcomes; both if not said."),
+    ] = None,
     management: ManagementUrl = None,
     username: Username = None,
     password_file: PasswordFile = None,
@@ -84,26 +88,36 @@ def enroll(  # noqa: PLR0917  # options are not passed by position
 
     Where the gateway speaks over RabbitMQ the agent's user and queue are made there, or written as definitions.
     """
+    access = Access(management, username, password_file, ca)
+    if kind and not observer:
+        raise typer.BadParameter("is for observers: say --observer", param_hint="--type")
     with explained(extra="gateway"):
         from gateway.app.config import load_config
 
         settings = load_config(config)
-        record = config.parent / settings.agents / f"{_name(name, 'NAME')}.yaml"
+        if observer:
+            from bellpull.cli.enroll_observer import enroll_observer
+
+            enroll_observer(name_of(name, "NAME"), repository, kind or [], settings, config, access, out)
+            return
+        record = config.parent / settings.agents / f"{name_of(name, 'NAME')}.yaml"
         if record.exists():
             raise FailureError(
                 f"{record}: an agent of this name is enrolled already; nothing was written",
                 "to take its rights away, and enroll it anew, remove that file",
             )
         url = _url(gateway_url or f"{settings.listen.agents.scheme}://{settings.listen.agents.address}")
-        admitted = _admit(name, _name(environment, "--environment"), repository, settings, config)
+        if (other := config.parent / settings.observers / record.name).exists():
+            raise FailureError(f"{other}: {name} is an observer's name; nothing was written")
+        admitted = _admit(name, name_of(environment, "--environment"), repository, settings, config)
         folder = out or Path(name)
-        user = _broker_user(admitted, settings, config, Access(management, username, password_file, ca))
+        user = _broker_user(admitted, settings, config, access)
         files = _files(admitted, url, settings.installation, user)
         if user:
             user.look()
         make(folder, files)
         made = user.make(folder.with_name(f"{folder.name}-definitions.json")) if user else None
-        _write_record(record, admitted)
+        write_record(record, admitted.record)
     print(files["agent.yaml"].data.decode(), end="")
     _say(folder, record, url, made)
 
@@ -124,14 +138,10 @@ def _admit(
     name: str, environment: str, repositories: list[str], settings: "GatewayConfig", config: Path
 ) -> _Admitted:
     from bellpull.runtime import jose
-    from bellpull.runtime.config import read_secret
     from gateway.app.enrolment import Enrolment
 
-    try:
-        seal = jose.load_private(read_secret(settings.seal.key, config.parent).reveal())
-    except ValueError as error:
-        raise FailureError(f"{config}: seal.key: {error}") from None
-    patterns = tuple(_pattern(each) for each in repositories)
+    seal = sealing_key(settings, config)
+    patterns = tuple(pattern_of(each) for each in repositories)
     key = jose.generate()
     token = f"bpa_{name}_{secrets.token_hex(32)}"
     record = {
@@ -141,7 +151,7 @@ def _admit(
         "token": {"sha256": sha256(token.encode()).hexdigest()},
         "keys": [jose.public_jwk(key.public)],
     }
-    _check_record(Enrolment, record)
+    check_record(Enrolment, record)
     return _Admitted(
         name=name,
         environment=environment,
@@ -152,14 +162,6 @@ def _admit(
         gateway_keys=jose.public_set([jose.public_jwk(seal.public)]),
         record=record,
     )
-
-
-def _check_record(model: Any, record: dict[str, Any]) -> None:
-    from bellpull.runtime.config import parse
-
-    _, problems = parse(model, record)
-    if problems:
-        raise FailureError(*(f"the record would be wrong: {problem}" for problem in problems))
 
 
 def _broker_user(admitted: _Admitted, settings: "GatewayConfig", config: Path, access: Access) -> "BrokerUser | None":
@@ -203,48 +205,10 @@ def _files(admitted: _Admitted, url: str, installation: str, user: "BrokerUser |
     }
 
 
-def _write_record(record: Path, admitted: _Admitted) -> None:
-    import yaml
-
-    from bellpull.runtime.files import write_atomic
-
-    text = yaml.safe_dump(admitted.record, sort_keys=False)
-    record.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    write_atomic(record, text.encode(), mode=OPEN)
-
-
-def _name(value: str, option: str) -> str:
-    from bellpull.contract.text import Name, text
-
-    try:
-        return text(Name, value)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None
-
-
 def _url(value: str) -> str:
     if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/-]*)?", value):
         raise typer.BadParameter("is no http:// or https:// URL", param_hint="--gateway-url")
     return value.rstrip("/")
-
-
-def _pattern(repository: str) -> str:
-    """Return what events are compared with: a URL names the one repository it leads to."""
-    from bellpull.contract.repository import Repository
-
-    if _CREDENTIALS.match(repository.strip()):
-        raise FailureError(
-            "--repository has credentials in it, which would be written where others may read them; "
-            "nothing was written",
-            "leave them out; put them in the files username and password of a folder below the agent's secrets, "
-            "and name it as secretRef in syncs.yaml",
-        )
-    if "://" not in repository:
-        return repository.strip("/").removesuffix(".git").casefold()
-    try:
-        return Repository.from_url(repository).key
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--repository") from None
 
 
 def _clone_url(repository: str, pattern: str) -> str:

@@ -18,12 +18,15 @@ __all__ = [
     "DEAD_LETTERS",
     "EVENTS",
     "HEARTBEATS",
+    "OUTCOMES",
+    "PUSHES",
     "REPORTS",
     "SEAL",
     "agent_key",
     "agent_queue",
     "binding_key",
     "gateway_queue",
+    "observer_queue",
     "report_key",
     "routing_key",
 ]
@@ -36,6 +39,11 @@ HEARTBEATS: Final = "bellpull.heartbeats"
 """Exchange (topic, durable): agents' heartbeats, each under its own `report_key`; they are not persistent (R23)."""
 DEAD_LETTERS: Final = "bellpull.dead-letters"
 """Exchange (headers) and queue: what agents rejected; nothing that merely found no room (R20)."""
+
+PUSHES: Final = "bellpull.notify.pushes"
+"""Exchange (topic, durable): pushes for observers, under `routing_key`; beside the agents' way, and after it."""
+OUTCOMES: Final = "bellpull.notify.outcomes"
+"""Exchange (topic, durable): agents' reports for observers once a gateway has checked them, under `routing_key`."""
 
 SEAL: Final = "bellpull-seal"
 """The header with the seal over the body; the others are for people, and never read."""
@@ -74,6 +82,11 @@ def agent_key(agent: Name) -> str:
 def gateway_queue(instance: str) -> str:
     """Return the name of a queue that a gateway makes for itself; `instance` is of no other that is there."""
     return f"bellpull.gw.{instance}"
+
+
+def observer_queue(observer: Name) -> str:
+    """Return the name of an observer's own queue."""
+    return f"bellpull.observer.{observer}"
 
 
 def report_key(agent: Name) -> str:

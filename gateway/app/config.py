@@ -108,6 +108,8 @@ class GatewayConfig(Settings):
     queue: QueueSettings | None = None
     agents: Path = Path("agents")
     """A folder with an enrolment record for each agent, written by `bellpull enroll`."""
+    observers: Path = Path("observers")
+    """A folder with a record for each observer in RabbitMQ, written by `bellpull enroll --observer`."""
     sources: tuple[SourceSettings, ...] = ()
 
     def grace(self) -> timedelta:

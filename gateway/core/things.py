@@ -1,5 +1,6 @@
 """What RabbitMQ holds, each thing as a value that is shaped as its own definitions have it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
@@ -16,17 +17,25 @@ __all__ = [
     "User",
     "VirtualHost",
     "arguments",
+    "exactly",
 ]
 
 Arguments: TypeAlias = frozenset[tuple[str, str | int | bool]]
 """What RabbitMQ calls a table, here of plain values only."""
 
-_NOTHING: Final = "^$"
+NOTHING: Final = "^$"
+"""A regular expression that no name fits."""
 
 
 def arguments(table: Mapping[str, str | int | bool]) -> Arguments:
     """Return a table as a value."""
     return frozenset(table.items())
+
+
+def exactly(*names: str) -> str:
+    """Return a regular expression, as RabbitMQ reads them, for these names alone."""
+    escaped = [re.sub(r"[^A-Za-z0-9_-]", r"\\\g<0>", name) for name in names]
+    return f"^{escaped[0]}$" if len(escaped) == 1 else f"^({'|'.join(escaped)})$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +116,9 @@ class Permission:
     section: ClassVar[str] = "permissions"
     identity: ClassVar[tuple[str, ...]] = ("user",)
     user: str
-    configure: str = _NOTHING
-    write: str = _NOTHING
-    read: str = _NOTHING
+    configure: str = NOTHING
+    write: str = NOTHING
+    read: str = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +129,8 @@ class TopicPermission:
     identity: ClassVar[tuple[str, ...]] = ("user", "exchange")
     user: str
     exchange: str
-    write: str = _NOTHING
-    read: str = _NOTHING
+    write: str = NOTHING
+    read: str = NOTHING
 
 
 Thing: TypeAlias = VirtualHost | User | Permission | TopicPermission | Exchange | Queue | Policy | Binding

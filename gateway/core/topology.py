@@ -10,17 +10,19 @@ there are none, so agents have one for each exchange, also for that to which the
 
 Bindings hear at least what an agent's patterns admit: a part of a word cannot be compared, so that `HOST/ORG/*` is
 bound as all of HOST, and a pattern with a star in its host as all hosts that have its path, or as everything. What an
-agent hears beyond its own it leaves alone.
+agent hears beyond its own it leaves alone. Observers (`gateway.core.observing`) are bound to exchanges of their own.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from bellpull.contract.routing import (
     DEAD_LETTERS,
     EVENTS,
     HEARTBEATS,
+    OUTCOMES,
+    PUSHES,
     REPORTS,
     agent_key,
     agent_queue,
@@ -28,6 +30,7 @@ from bellpull.contract.routing import (
     report_key,
 )
 from bellpull.contract.text import Name
+from gateway.core.observing import Interest, of_observer
 from gateway.core.things import (
     Binding,
     Exchange,
@@ -39,6 +42,7 @@ from gateway.core.things import (
     User,
     VirtualHost,
     arguments,
+    exactly,
 )
 
 __all__ = ["bound_to", "of_agent", "owner_tag", "shared", "topology"]
@@ -52,7 +56,12 @@ _BOUNDS: Final[Mapping[str, str | int]] = {
 
 
 def topology(
-    *, installation: Name, vhost: str, gateway: str, agents: Mapping[Name, Iterable[str]]
+    *,
+    installation: Name,
+    vhost: str,
+    gateway: str,
+    agents: Mapping[Name, Iterable[str]],
+    observers: Mapping[Name, Interest] = MappingProxyType({}),
 ) -> frozenset[Thing]:
     """Return all that has to be there.
 
@@ -61,16 +70,22 @@ def topology(
         vhost: the virtual host, which is the installation's own.
         gateway: the user as which its gateways log in.
         agents: the patterns of each agent's record; agents log in by their names.
+        observers: what each observer may hear; they log in by their names, too.
 
     Raises:
-        ValueError: the gateways' user is an agent's.
+        ValueError: a name is that of two, or what an observer may hear cannot be bound exactly.
     """
-    if gateway in agents:
-        raise ValueError(f"{gateway} is an agent: the gateways need a user of another name")
+    if gateway in {*agents, *observers}:
+        kind = "agent" if gateway in agents else "observer"
+        raise ValueError(f"{gateway} is an {kind}: the gateways need a user of another name")
+    if twice := sorted({*agents} & {*observers}):
+        raise ValueError(f"{twice[0]} is an agent and an observer: each needs a user of its own")
     tag = owner_tag(installation)
     things = {*shared(vhost), *_gateway(gateway, tag)}
     for agent, patterns in agents.items():
         things.update(of_agent(agent, patterns, tag))
+    for observer, interest in observers.items():
+        things.update(of_observer(observer, interest, tag))
     return frozenset(things)
 
 
@@ -98,7 +113,7 @@ def bound_to(pattern: str) -> str:
 
 
 def _exchanges() -> Iterator[Thing]:
-    for name in (EVENTS, REPORTS, HEARTBEATS):
+    for name in (EVENTS, REPORTS, HEARTBEATS, PUSHES, OUTCOMES):
         yield Exchange(name=name, type="topic")
     yield Exchange(name=DEAD_LETTERS, type="headers")
 
@@ -119,7 +134,8 @@ def _policies() -> Iterator[Thing]:
     kept = {**_BOUNDS, "message-ttl": _WEEK_MS}
     rejects = {**kept, "delivery-limit": 20, "dead-letter-exchange": DEAD_LETTERS}
     yield Policy(name="bellpull.agents", pattern=r"^bellpull\.agent\.", definition=arguments(rejects))
-    yield Policy(name=DEAD_LETTERS, pattern=f"^{_exactly(DEAD_LETTERS)}$", definition=arguments(kept))
+    yield Policy(name="bellpull.observers", pattern=r"^bellpull\.observer\.", definition=arguments(kept))
+    yield Policy(name=DEAD_LETTERS, pattern=exactly(DEAD_LETTERS), definition=arguments(kept))
     yield Policy(name="bellpull.gateways", pattern=r"^bellpull\.gw\.", definition=arguments(_BOUNDS))
 
 
@@ -130,7 +146,7 @@ def _gateway(user: str, tag: str) -> Iterator[Thing]:
     yield Permission(
         user=user,
         configure=own,
-        write=rf"^bellpull\.events$|{own}",
+        write=rf"^bellpull\.(events|notify\.pushes|notify\.outcomes)$|{own}",
         read=rf"^bellpull\.(events|reports|heartbeats)$|{own}",
     )
 
@@ -141,13 +157,9 @@ def _agent(agent: Name, patterns: Iterable[str], tag: str) -> Iterator[Thing]:
     for key in (agent_key(agent), *map(bound_to, patterns)):
         yield Binding(source=EVENTS, destination=queue, routing_key=key)
     yield User(name=agent, tags=frozenset({tag}))
-    yield Permission(user=agent, write=r"^bellpull\.(reports|heartbeats)$", read=f"^{_exactly(queue)}$")
-    own = f"^{_exactly(report_key(agent))}$"
+    yield Permission(user=agent, write=r"^bellpull\.(reports|heartbeats)$", read=exactly(queue))
+    own = exactly(report_key(agent))
     yield TopicPermission(user=agent, exchange=REPORTS, write=own)
     yield TopicPermission(user=agent, exchange=HEARTBEATS, write=own)
-    yield TopicPermission(user=agent, exchange=EVENTS)
-
-
-def _exactly(name: str) -> str:
-    """Return a regular expression, as RabbitMQ reads them, for this name alone."""
-    return re.sub(r"[^A-Za-z0-9_-]", r"\\\g<0>", name)
+    for exchange in (EVENTS, PUSHES, OUTCOMES):
+        yield TopicPermission(user=agent, exchange=exchange)

@@ -243,7 +243,7 @@ def test_definitions_go_to_a_file_of_ones_own(setup: Callable[..., Ended], gatew
         (["--management", "http://guest:hunter2@localhost"], {}, "--management has a user or password in it"),
         (["--management", "http://mq.example.org"], {}, "--management would send the password over a network"),
         (["--ca", "nowhere.pem", "--management", "https://localhost"], {}, "--ca: nowhere.pem cannot be used"),
-        (["--gateway-user", "cli-1"], {}, "--gateway-user: cli-1 is an agent"),
+        (["--gateway-user", "cli-1"], {}, "cli-1 is an agent: the gateways need a user of another name"),
         (["--prune", "--definitions", "-"], {}, "--prune needs the management API"),
         (["--config", "nowhere.yaml"], {}, "nowhere.yaml: cannot be read"),
     ],

@@ -76,6 +76,8 @@ def test_the_agents_user_is_made_with_what_its_configuration_says(
         "bellpull.reports",
         "bellpull.heartbeats",
         "bellpull.events",
+        "bellpull.notify.pushes",
+        "bellpull.notify.outcomes",
     }
 
 

@@ -4,6 +4,7 @@ import inspect
 import types
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin
 
@@ -20,6 +21,7 @@ from bellpull.runtime.config import SecretRef
 from gateway.app.config import GatewayConfig
 from gateway.app.enrolment import Enrolment
 from gateway.app.listen import Listener
+from gateway.app.observers import Observer
 from tests.docs.source import field_docs, table
 
 __all__ = ["page"]
@@ -45,6 +47,7 @@ _FILES: Final[tuple[tuple[str, str, type[BaseModel]], ...]] = (
         "`agents/NAME.yaml` beside it, made by `bellpull enroll`; read again when it changes.",
         Enrolment,
     ),
+    ("An observer's record", "`observers/NAME.yaml`, made by `bellpull enroll --observer`.", Observer),
     ("The agent", "`agent.yaml`, made by `bellpull enroll`.", AgentConfig),
     ("A Sync", "A document of the agent's `syncs`; several in a file are parted by `---`.", Sync),
 )
@@ -104,6 +107,8 @@ def _type(hint: Any, field: FieldInfo | None = None) -> str:
         return "mapping"
     if isinstance(hint, NewType):
         return "name"
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return " or ".join(f"`{value}`" for value in hint)
     return _WORDS[hint] + _limits(field)
 
 
@@ -132,5 +137,7 @@ def _default(field: FieldInfo) -> str:
             return ""
         case bool(flag):
             return f"`{str(flag).lower()}`"
+        case (*several,):
+            return ", ".join(f"`{each}`" for each in several)
         case default:
             return f"`{default}`"

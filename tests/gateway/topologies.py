@@ -1,9 +1,10 @@
 """Installations for tests of what they need in RabbitMQ: made up, and in a real one."""
 
 import string
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from aio_pika import Connection
 from aio_pika.abc import AbstractConnection
@@ -15,6 +16,7 @@ from bellpull.contract.text import Name
 from bellpull.runtime.secret import Secret
 from gateway.adapters.management import Management
 from gateway.core.definitions import password_hash, to_definitions
+from gateway.core.observing import Interest
 from gateway.core.things import Policy, Thing, User, arguments
 from gateway.core.topology import topology
 from tests.parts.rabbitmq import PASSWORD, USER, Broker
@@ -36,9 +38,14 @@ agents: st.SearchStrategy[dict[Name, list[str]]] = st.dictionaries(
 )
 
 
-def made(rights: dict[Name, list[str]], gateway: str = GATEWAY, vhost: str = "v") -> frozenset[Thing]:
+def made(
+    rights: dict[Name, list[str]],
+    gateway: str = GATEWAY,
+    vhost: str = "v",
+    observers: Mapping[Name, Interest] = MappingProxyType({}),
+) -> frozenset[Thing]:
     """Return what an installation `bellpull` needs."""
-    return topology(installation=Name("bellpull"), vhost=vhost, gateway=gateway, agents=rights)
+    return topology(installation=Name("bellpull"), vhost=vhost, gateway=gateway, agents=rights, observers=observers)
 
 
 def hears(binding: str, key: str) -> bool:
@@ -83,9 +90,15 @@ class Installed:
 
 
 @contextmanager
-def installed(broker: Broker, vhost: str, rights: dict[Name, list[str]], gateway: str) -> Iterator[Installed]:
+def installed(
+    broker: Broker,
+    vhost: str,
+    rights: dict[Name, list[str]],
+    gateway: str,
+    observers: Mapping[Name, Interest] = MappingProxyType({}),
+) -> Iterator[Installed]:
     """Set up RabbitMQ for an installation; it is gone at the end, and its users with it. Blocks."""
-    things = made(rights, gateway, vhost)
+    things = made(rights, gateway, vhost, observers)
     users = [each.name for each in things if isinstance(each, User)]
     with _management(broker) as management:
         hashes = {user: password_hash(user.encode(), b"salt") for user in users}
