@@ -7,8 +7,9 @@ anybody noticing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -16,6 +17,7 @@ import aiohttp
 
 from agent.adapters.access import ANSWER_BYTES, CONNECT_S, Access
 from agent.adapters.standing import read_standing
+from agent.core.hear import Ack
 from agent.core.reconnect import Ending, Patience, Way, Ways
 from agent.ports.queue import AccessRefusedError, QueueError, ReportRefusedError
 from bellpull.contract.cursor import Cursor
@@ -31,6 +33,7 @@ from bellpull.contract.stream import (
     WAIT,
     Frame,
     FrameReader,
+    MessageFrame,
     Receipt,
     TickFrame,
 )
@@ -60,6 +63,9 @@ class StreamQueue:
         patience: for how long to put up with silence.
     """
 
+    silence = timedelta(seconds=60)
+    """The gateway ticks every 15 s."""
+
     def __init__(
         self,
         session: aiohttp.ClientSession,
@@ -71,7 +77,7 @@ class StreamQueue:
         self._patience = patience
         self._ways = Ways()
 
-    async def listen(self, cursor: Cursor | None) -> AsyncIterator[Frame]:
+    async def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame, None]:
         """See `Queue.listen`."""
         while True:
             if self._way() is Way.POLL:
@@ -88,6 +94,9 @@ class StreamQueue:
                     raise
                 continue
             return
+
+    async def settle(self, frame: MessageFrame, ack: Ack) -> None:
+        """See `Queue.settle`: the gateway keeps no place, the listener does; and has no dead letters."""
 
     async def send(self, seal: str, body: bytes) -> Receipt:
         """See `Queue.send`."""

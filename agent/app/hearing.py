@@ -58,7 +58,7 @@ class HearingWatch:
         self._pace = pace
         self._look = look
         self._changed = changed
-        self._hearing = Hearing(begun=utc_now())
+        self._hearing = Hearing(begun=utc_now(), silence=queue.silence)
         self._wake = asyncio.Event()
         self._connected = asyncio.Event()
         self.missing: Mapping[SyncName, NotHearing] = {}

@@ -9,8 +9,9 @@ that no loss has to be detected to be repaired (R1). When to come back, and by w
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, assert_never
 
 from agent.adapters.state import StateFolder
 from agent.core.hear import ACKS, Ack, hear
@@ -19,7 +20,7 @@ from agent.ports.queue import AccessRefusedError, Queue, QueueError
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.message import Message
 from bellpull.contract.seal import PinnedKey
-from bellpull.contract.stream import Frame, MessageFrame, ResetFrame
+from bellpull.contract.stream import Frame, MessageFrame, ResetFrame, TickFrame
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.logs import logger
 
@@ -43,7 +44,7 @@ class Listener:
         take: gets every event, in order, and must not wait; when it returns the event is recorded.
         resync: is called when something may have been missed, with the reason.
         connected: is called when the gateway is heard again.
-        heard: is called for every frame, with the time: the way stood then.
+        heard: is called for every frame but what is refused, with the time: the way stood then.
         lost: is called when a connection ended or none could be had, with the reason.
     """
 
@@ -88,11 +89,12 @@ class Listener:
         while True:
             refused, first_heard = False, None
             try:
-                async for frame in self._queue.listen(self._cursor):
-                    if first_heard is None:
-                        first_heard = clock()
-                        self._on_connected()
-                    self._on_frame(frame)
+                async with aclosing(self._queue.listen(self._cursor)) as frames:
+                    async for frame in frames:
+                        if first_heard is None:
+                            first_heard = clock()
+                            self._on_connected()
+                        await self._on_frame(frame)
                 self._lost("the gateway ended the connection")
                 _log.info("the gateway ended the stream")
             except QueueError as error:
@@ -121,27 +123,34 @@ class Listener:
             self._resynced = now
             self._resync("the stream was interrupted")
 
-    def _on_frame(self, frame: Frame) -> None:
-        self._heard(utc_now())
+    async def _on_frame(self, frame: Frame) -> None:
         match frame:
-            case MessageFrame() if not self._on_message(frame):
-                return
+            case MessageFrame():
+                ack = self._on_message(frame)
+                await self._queue.settle(frame, ack)
+                if ack is Ack.LEAVE:
+                    return
             case ResetFrame():
+                self._heard(utc_now())
                 self._resync("the gateway's journal does not know where this agent stood")
+            case TickFrame():
+                self._heard(utc_now())
             case _:
-                pass
+                assert_never(frame)
         self._cursor = frame.cursor
 
-    def _on_message(self, frame: MessageFrame) -> bool:
-        """Whether the stream may go on behind this frame. It has no dead letters: what is refused is logged."""
+    def _on_message(self, frame: MessageFrame) -> Ack:
+        """Return what becomes of a message. What is refused is logged: not every way has dead letters."""
         now = utc_now()
         heard = hear(frame.seal, frame.body, installation=self._installation, keys=self._keys(), now=now)
         ack = ACKS[heard.hearing]
         if ack is Ack.DEAD_LETTER:
             _log.error("an event was refused", cursor=str(frame.cursor), why=heard.why, kid=heard.kid)
-        elif heard.message is not None:
+            return ack
+        self._heard(now)
+        if heard.message is not None:
             self._take(heard.message, now)
-        return ack is not Ack.LEAVE
+        return ack
 
     async def _every_second(self) -> None:
         try:

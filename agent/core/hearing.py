@@ -1,9 +1,10 @@
 """Whether events reach this agent, for each repository: the condition Hearing (R31).
 
-It is false for all Syncs when no frame came for `SILENCE` (the gateway ticks every 15 s), and for a Sync whose
-repository is not in the agent's enrolment record, of which no event will ever come. Where it is false a Sync looks
-by itself every `BACKSTOP` at least, as whoever holds back events must not gain five minutes by it. An agent that
-just began is taken to hear until it was silent for as long; so are all repositories while the record is not known.
+It is false for all Syncs when nothing came for longer than its way may be silent (gateways tick), and for a Sync
+whose repository is not in the agent's enrolment record, of which no event will ever come. Where it is false a Sync
+looks by itself every `BACKSTOP` at least, as whoever holds back events must not gain five minutes by it. An agent
+that just began is taken to hear until it was silent for as long; so are all repositories while the record is not
+known.
 
 Which repositories were added to the record is decided here too: their Syncs are to be looked at at once (R15).
 """
@@ -18,9 +19,8 @@ from agent.core.outcome import note
 from bellpull.contract.patterns import matches
 from bellpull.contract.report import NotHearing
 
-__all__ = ["BACKSTOP", "SILENCE", "Hearing", "added", "polling"]
+__all__ = ["BACKSTOP", "Hearing", "added", "polling"]
 
-SILENCE: Final = timedelta(seconds=60)
 BACKSTOP: Final = timedelta(seconds=60)
 
 
@@ -30,6 +30,7 @@ class Hearing:
 
     Attributes:
         begun: when listening began.
+        silence: for how long nothing may come while all is well.
         heard: when the last frame came; none for never.
         broken: how the last connection ended, or why there is none; empty since a frame came.
         repositories: the patterns of the enrolment record; none while they are not known.
@@ -37,6 +38,7 @@ class Hearing:
     """
 
     begun: datetime
+    silence: timedelta
     heard: datetime | None = None
     broken: str = ""
     repositories: tuple[str, ...] | None = None
@@ -58,13 +60,13 @@ class Hearing:
 
     def silent_from(self) -> datetime:
         """Return when silence has lasted for too long, unless a frame comes before."""
-        return (self.heard or self.begun) + SILENCE
+        return (self.heard or self.begun) + self.silence
 
     def missing(self, repository: str, now: datetime) -> NotHearing | None:
         """Return why events of `repository` (a key) do not come, and since when; nothing where they do."""
         if now >= self.silent_from():
             why = f": {self.broken}" if self.broken else ""
-            reason = note(f"nothing came from the gateway for {SILENCE.total_seconds():.0f} s{why}")
+            reason = note(f"nothing came from the gateway for {self.silence.total_seconds():.0f} s{why}")
             return NotHearing(since=self.heard or self.begun, reason=reason)
         if self.repositories is None or self.told is None or matches(self.repositories, repository):
             return None

@@ -1,11 +1,13 @@
 """The way to the gateway: what the agent hears, and what it says back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from datetime import timedelta
 from typing import Protocol
 
+from agent.core.hear import Ack
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.standing import Standing
-from bellpull.contract.stream import Frame, Receipt
+from bellpull.contract.stream import Frame, MessageFrame, Receipt
 
 __all__ = ["AccessRefusedError", "Queue", "QueueError", "ReportRefusedError"]
 
@@ -23,15 +25,29 @@ class ReportRefusedError(QueueError):
 
 
 class Queue(Protocol):
-    """One way to one gateway; every method may be tried again after `QueueError`."""
+    """One way to the gateways; every method may be tried again after `QueueError`."""
 
-    def listen(self, cursor: Cursor | None) -> AsyncIterator[Frame]:
-        """Open one connection and yield what comes after `cursor`; ends when the gateway ends it.
+    @property
+    def silence(self) -> timedelta:
+        """For how long nothing may come while all is well (R31)."""
+        ...
 
-        The first frame proves that the connection stands.
+    def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame, None]:
+        """Open one connection and yield what comes after `cursor`; ends when the other side ends it.
+
+        The first frame proves that the connection stands. A way that keeps by itself what was not settled has no
+        use for `cursor`.
 
         Raises:
             QueueError: it could not be opened, or broke.
+        """
+        ...
+
+    async def settle(self, frame: MessageFrame, ack: Ack) -> None:
+        """Say what becomes of a message that the `listen` under way has yielded.
+
+        Raises:
+            QueueError: nobody can be told any more; the message comes again.
         """
         ...
 
@@ -45,7 +61,7 @@ class Queue(Protocol):
         ...
 
     async def standing(self) -> Standing | None:
-        """Return how this agent stands with the gateway; none where that is too old to say.
+        """Return how this agent stands with the gateway; none where nobody can say.
 
         Raises:
             QueueError: it did not answer.

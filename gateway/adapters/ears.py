@@ -14,19 +14,17 @@ from typing import Final
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 
-from bellpull.contract.message import MAX_BYTES
 from bellpull.contract.routing import (
     EVENTS,
     HEARTBEATS,
     REPORTS,
-    SEAL,
     binding_key,
     gateway_queue,
     report_key,
 )
 from bellpull.contract.text import Name
 from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, connect
-from bellpull.runtime.rabbitmq.consume import messages
+from bellpull.runtime.rabbitmq.consume import body_of, consuming, seal_of
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 
 __all__ = ["Said", "Told", "hearing"]
@@ -72,7 +70,10 @@ async def hearing(settings: RabbitMQSettings, folder: Path, name: str) -> AsyncI
     """
     async with connect(settings, folder, name) as connection:
         channel, queue = await _bound(connection)
-        async with aclosing(_heard(channel, queue, name)) as heard:
+        async with (
+            consuming(channel, queue, at_once=_AT_ONCE) as messages,
+            aclosing(_heard(messages, name)) as heard,
+        ):
             yield heard
 
 
@@ -90,14 +91,13 @@ async def _bound(connection: AbstractConnection) -> tuple[AbstractChannel, Abstr
     return channel, queue
 
 
-async def _heard(channel: AbstractChannel, queue: AbstractQueue, name: str) -> AsyncGenerator[Said | Told, None]:
-    async with aclosing(messages(channel, queue, at_once=_AT_ONCE)) as incoming:
-        async for message in incoming:
-            if message.exchange != EVENTS:
-                yield _said(message)
-            elif message.app_id != name:
-                yield Told(seal=_seal(message), body=_body(message))
-            await _acknowledge(message)
+async def _heard(messages: AsyncIterator[AbstractIncomingMessage], name: str) -> AsyncGenerator[Said | Told, None]:
+    async for message in messages:
+        if message.exchange != EVENTS:
+            yield _said(message)
+        elif message.app_id != name:
+            yield Told(seal=seal_of(message), body=body_of(message))
+        await _acknowledge(message)
 
 
 async def _acknowledge(message: AbstractIncomingMessage) -> None:
@@ -111,13 +111,4 @@ def _said(message: AbstractIncomingMessage) -> Said:
     """Return what is in a message; headers but for the seal are for people."""
     user = Name(message.user_id or "")
     agent = user if message.routing_key == report_key(user) else None
-    return Said(agent=agent, seal=_seal(message), body=_body(message))
-
-
-def _seal(message: AbstractIncomingMessage) -> str:
-    seal = message.headers.get(SEAL)
-    return seal if isinstance(seal, str) else ""
-
-
-def _body(message: AbstractIncomingMessage) -> bytes:
-    return message.body if len(message.body) <= MAX_BYTES else b""
+    return Said(agent=agent, seal=seal_of(message), body=body_of(message))

@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.hearing import BACKSTOP, SILENCE, Hearing, added, polling
+from agent.core.hearing import BACKSTOP, Hearing, added, polling
 from agent.core.inbox import Pace
 from bellpull.contract.report import NotHearing
 from bellpull.contract.text import Note
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SITE, SHOP = "git.example/acme/site", "git.example/acme/shop"
-NEW = Hearing(begun=NOW)
+SILENCE = timedelta(seconds=60)
+NEW = Hearing(begun=NOW, silence=SILENCE)
 
 
 def at(seconds: float) -> datetime:

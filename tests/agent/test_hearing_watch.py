@@ -1,7 +1,7 @@
 """An agent that learns for which of its Syncs events come, from a gateway that answers or does not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,12 +13,13 @@ import pytest
 
 from agent.adapters.state import StateFolder
 from agent.app.hearing import HearingWatch
+from agent.core.hear import Ack
 from agent.core.inbox import Pace
 from agent.ports.queue import QueueError
 from agent.spec import Sync
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.standing import Standing
-from bellpull.contract.stream import Frame, Receipt
+from bellpull.contract.stream import Frame, MessageFrame, Receipt
 from bellpull.contract.text import Name, SyncName
 from bellpull.runtime.clock import utc_now
 
@@ -38,6 +39,7 @@ STANDING = Standing(
 class _Gateway:
     """One that says how the agent stands: as told here, nothing (too old), or it cannot be asked."""
 
+    silence = timedelta(minutes=1)
     says: Standing | QueueError | None = STANDING
     asked: int = 0
 
@@ -47,7 +49,10 @@ class _Gateway:
             raise self.says
         return self.says
 
-    async def listen(self, cursor: Cursor | None) -> AsyncIterator[Frame]:
+    async def settle(self, frame: MessageFrame, ack: Ack) -> None:
+        raise NotImplementedError
+
+    async def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame, None]:
         raise QueueError(f"nothing to hear after {cursor}")
         yield
 

@@ -1,7 +1,7 @@
 """What the listener tells of connections, on a queue that ends whenever it has said one thing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,22 +10,28 @@ import pytest
 from agent.adapters.state import StateFolder
 from agent.app import listener as module
 from agent.app.listener import Listener
+from agent.core.hear import Ack
 from agent.core.reconnect import Pauses
 from agent.ports.queue import AccessRefusedError, QueueError
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.standing import Standing
-from bellpull.contract.stream import Frame, Receipt, TickFrame
+from bellpull.contract.stream import Frame, MessageFrame, Receipt, TickFrame
 from tests.suites.transport import until
 
 
 class Brief:
     """A queue whose connections speak once and end, each in its way; after the last one it stands."""
 
+    silence = timedelta(minutes=1)
+
     def __init__(self, *endings: QueueError | None) -> None:
         self._endings = list(endings)
         self._seq = 0
 
-    async def listen(self, cursor: Cursor | None) -> AsyncIterator[Frame]:
+    async def settle(self, frame: MessageFrame, ack: Ack) -> None:
+        raise NotImplementedError
+
+    async def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame, None]:
         assert cursor is None or cursor.seq == self._seq
         self._seq += 1
         yield TickFrame(cursor=Cursor(epoch="x" * 16, seq=self._seq))

@@ -1,15 +1,17 @@
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 
 from agent.app.reporter import Identity, Reporter
+from agent.core.hear import Ack
 from agent.ports.queue import QueueError
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.standing import Standing
-from bellpull.contract.stream import Frame, Receipt
+from bellpull.contract.stream import Frame, MessageFrame, Receipt
 from bellpull.contract.text import Name
 from bellpull.runtime.jose import generate
 
@@ -18,11 +20,15 @@ from bellpull.runtime.jose import generate
 class _Away:
     """A gateway that is away until it is said to be up."""
 
+    silence = timedelta(minutes=1)
     up: bool = False
     refused: asyncio.Event = field(default_factory=asyncio.Event)
     came: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def listen(self, cursor: Cursor | None) -> AsyncIterator[Frame]:
+    async def settle(self, frame: MessageFrame, ack: Ack) -> None:
+        raise NotImplementedError
+
+    async def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame, None]:
         raise QueueError(f"nothing to hear after {cursor}")
         yield
 

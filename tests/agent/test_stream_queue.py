@@ -56,7 +56,7 @@ async def listen(made: StreamQueue, seconds: float = 30.0) -> list[Frame]:
     """Listen until it ends, at most for so long, and return what came."""
     frames: list[Frame] = []
     try:
-        async with asyncio.timeout(seconds), aclosing(made.listen(HERE)) as source:  # type: ignore[type-var]
+        async with asyncio.timeout(seconds), aclosing(made.listen(HERE)) as source:
             async for frame in source:
                 frames.append(frame)  # noqa: PERF401 - what came before the time was over counts
     except TimeoutError:
@@ -182,7 +182,7 @@ async def test_other_rights_end_listening_by_polls(tmp_path: Path) -> None:
     """R15: as they end a stream, so that the agent comes back and looks at what it may hear now."""
     async with embedded(tmp_path, polls=True) as made:
         records = made.records
-        async with asyncio.timeout(20), aclosing(made.queue.listen(None)) as source:  # type: ignore[type-var]
+        async with asyncio.timeout(20), aclosing(made.queue.listen(None)) as source:
             await anext(source)
             await made.accept(push(1))
             (agent,) = records
@@ -196,7 +196,7 @@ async def test_a_restart_of_the_gateway_between_two_polls_ends_listening(tmp_pat
     async with (
         embedded(tmp_path, polls=True) as made,
         asyncio.timeout(20),
-        aclosing(made.queue.listen(None)) as source,  # type: ignore[type-var]
+        aclosing(made.queue.listen(None)) as source,
     ):
         await anext(source)
         await anext(source)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from contextlib import aclosing, closing, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +20,7 @@ from bellpull.contract.seal import PinnedKey, SealType, seal, unseal
 from bellpull.contract.text import MessageId, Name
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.jose import Ed25519Signer, dump_private, generate, public_jwk
-from bellpull.runtime.rabbitmq.consume import messages
+from bellpull.runtime.rabbitmq.consume import consuming
 from tests.gateway.github import payload
 from tests.gateway.process import TOKEN, Answer, Folder, Gateway, ask, deliver
 from tests.gateway.topologies import GATEWAY, Installed
@@ -124,7 +124,7 @@ async def _heard(folder: Brokered, installation: Installed) -> list[Heard]:
         channel = await connection.channel()
         queue = await channel.declare_queue(agent_queue(WEB), passive=True)
         left = queue.declaration_result.message_count or 0
-        async with aclosing(messages(channel, queue, at_once=100)) as incoming:
+        async with consuming(channel, queue, at_once=100) as incoming:
             with suppress(TimeoutError):  # ticks that are counted may be too old to be delivered
                 while left:
                     async with asyncio.timeout(_IDLE_S):

@@ -8,7 +8,7 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -21,7 +21,7 @@ import pytest
 from bellpull.contract.event import Tick
 from bellpull.contract.routing import SEAL, agent_queue
 from bellpull.runtime.http import client
-from bellpull.runtime.rabbitmq.consume import messages
+from bellpull.runtime.rabbitmq.consume import consuming
 from tests import soak
 from tests.e2e.brokered import RIGHTS, WEB, Brokered, brokered
 from tests.gateway.github import headers, payload
@@ -86,7 +86,7 @@ async def _listening(folder: Brokered, installation: Installed) -> AsyncIterator
         async with installation.connected(WEB) as connection:
             channel = await connection.channel()
             queue = await channel.get_queue(agent_queue(WEB), ensure=False)
-            async with aclosing(messages(channel, queue, at_once=50)) as incoming:
+            async with consuming(channel, queue, at_once=50) as incoming:
                 async for each in incoming:
                     message = folder.opened(each.body, each.headers[SEAL])
                     if not isinstance(message.data, Tick):

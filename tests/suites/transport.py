@@ -11,8 +11,8 @@ everything by itself, when it starts and when it comes back, count only for what
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count, pairwise
@@ -25,6 +25,7 @@ import pytest
 from agent.adapters.state import StateFolder
 from agent.app import listener as listening
 from agent.app.listener import Listener
+from agent.core.hear import Ack
 from agent.core.reconnect import Pauses
 from agent.ports.queue import Queue, QueueError
 from bellpull.contract.cursor import Cursor
@@ -33,7 +34,7 @@ from bellpull.contract.message import Message
 from bellpull.contract.report import Report
 from bellpull.contract.seal import PinnedKey
 from bellpull.contract.standing import Standing
-from bellpull.contract.stream import Frame, Receipt
+from bellpull.contract.stream import Frame, MessageFrame, Receipt
 from tests import soak
 from tests.gateway.examples import push, report
 from tests.parts.breaking import Break, Cut
@@ -145,13 +146,21 @@ class _Recorded:
         self.frames: list[list[Frame]] = []
         """Those of every connection."""
 
-    async def listen(self, cursor: Cursor | None) -> AsyncIterator[Frame]:
+    @property
+    def silence(self) -> timedelta:
+        return self._queue.silence
+
+    async def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame, None]:
         frames: list[Frame] = []
         self.frames.append(frames)
-        async for frame in self._queue.listen(cursor):
-            self.last = frame
-            frames.append(frame)
-            yield frame
+        async with aclosing(self._queue.listen(cursor)) as source:
+            async for frame in source:
+                self.last = frame
+                frames.append(frame)
+                yield frame
+
+    async def settle(self, frame: MessageFrame, ack: Ack) -> None:
+        await self._queue.settle(frame, ack)
 
     async def send(self, seal: str, body: bytes) -> Receipt:
         return await self._queue.send(seal, body)

@@ -28,7 +28,7 @@ from yarl import URL
 from bellpull.runtime.config import SecretError, read_secret
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 
-__all__ = ["FAILURES", "BrokerError", "check", "connect"]
+__all__ = ["FAILURES", "BrokerError", "LoginRefusedError", "check", "connect"]
 
 FAILURES: Final = tuple(CONNECTION_EXCEPTIONS)
 """All that the library raises when something is wrong with a connection or a channel."""
@@ -43,6 +43,10 @@ for _library in ("aiormq", "aio_pika"):
 
 class BrokerError(Exception):
     """The broker cannot be reached, or does not let us in; the message says why, and where."""
+
+
+class LoginRefusedError(BrokerError):
+    """The broker knows no such user or password, or has no virtual host that the user may enter."""
 
 
 @asynccontextmanager
@@ -86,9 +90,11 @@ async def _open(connection: Connection, settings: RabbitMQSettings, where: str, 
     except TimeoutError as error:
         raise BrokerError(f"{where}: no answer within {timeout_s:g} s") from error
     except (AuthenticationError, ProbableAuthenticationError) as error:
-        raise BrokerError(f"{where}: does not let {settings.username} in: {error}") from error
+        raise LoginRefusedError(f"{where}: does not let {settings.username} in: {error}") from error
     except InvalidFrameError as error:  # it hung up instead of opening the virtual host; the library drops the reason
-        raise BrokerError(f"{where}: has no vhost {settings.vhost} that {settings.username} may enter") from error
+        raise LoginRefusedError(
+            f"{where}: has no vhost {settings.vhost} that {settings.username} may enter"
+        ) from error
     except FAILURES as error:
         raise BrokerError(f"{where}: {_why(error)}") from error
 

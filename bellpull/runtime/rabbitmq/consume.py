@@ -6,26 +6,30 @@ told to send; when the channel goes, or the broker cancels the consumer as the q
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
+from bellpull.contract.message import MAX_BYTES
+from bellpull.contract.routing import SEAL
 from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError
 
-__all__ = ["messages"]
+__all__ = ["body_of", "consuming", "seal_of"]
 
 _ANSWER_S: Final = 10.0
 _LOOK_S: Final = 0.5
 
 
-async def messages(
+@asynccontextmanager
+async def consuming(
     channel: AbstractChannel, queue: AbstractQueue, *, at_once: int
-) -> AsyncGenerator[AbstractIncomingMessage, None]:
-    """Consume `queue` and yield its messages; at most `at_once` are sent before one is acknowledged.
+) -> AsyncIterator[AsyncIterator[AbstractIncomingMessage]]:
+    """Consume `queue` from now on, and yield its messages; at most `at_once` are sent before one is acknowledged.
 
     Raises:
-        BrokerError: it cannot be consumed, or the channel or the queue went.
+        BrokerError: it cannot be consumed; iterating raises it when the channel or the queue went.
     """
     waiting: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     cancelled = asyncio.Event()
@@ -41,6 +45,13 @@ async def messages(
             await queue.consume(waiting.put)
     except FAILURES as error:
         raise BrokerError(f"{queue.name} cannot be consumed: {str(error) or type(error).__name__}") from error
+    async with aclosing(_messages(channel, queue.name, waiting, cancelled)) as messages:
+        yield messages
+
+
+async def _messages(
+    channel: AbstractChannel, name: str, waiting: asyncio.Queue[AbstractIncomingMessage], cancelled: asyncio.Event
+) -> AsyncGenerator[AbstractIncomingMessage, None]:
     while not channel.is_closed and not cancelled.is_set():
         try:
             async with asyncio.timeout(_LOOK_S):
@@ -48,4 +59,15 @@ async def messages(
         except TimeoutError:
             continue
         yield message
-    raise BrokerError("the connection was closed" if channel.is_closed else f"{queue.name} is gone")
+    raise BrokerError("the connection was closed" if channel.is_closed else f"{name} is gone")
+
+
+def seal_of(message: AbstractIncomingMessage) -> str:
+    """Return the seal of a message, empty if there is none; other headers are for people."""
+    seal = message.headers.get(SEAL)
+    return seal if isinstance(seal, str) else ""
+
+
+def body_of(message: AbstractIncomingMessage) -> bytes:
+    """Return the body; of one that is larger than any message nothing, as nobody is to look at it."""
+    return message.body if len(message.body) <= MAX_BYTES else b""
