@@ -14,7 +14,14 @@ from tests.gateway.topologies import made
 from tests.parts.rabbitmq import PASSWORD, USER, Broker
 
 PAGE = (Path(__file__).parent.parent / "docs/how-to/rabbitmq.md").read_text()
-DONE = ("2. See what is missing, and make it", "Look at dead letters", "Enroll agents", "Take an agent away")
+DONE = (
+    "2. See what is missing, and make it",
+    "3. Turn it on",
+    "Several gateways",
+    "Look at dead letters",
+    "Enroll agents",
+    "Take an agent away",
+)
 ASKED = {"2. See what is missing, and make it", "Take an agent away"}
 LATER = "Where the management API cannot be reached"
 
@@ -26,6 +33,7 @@ class _Typed:
     def __call__(self, title: str) -> str:
         """Return a section as it is typed here: at another broker, as a script."""
         text = section(PAGE, title).replace("https://mq.example.org:15671", self.broker.management)
+        text = text.replace("amqps://mq.example.org/bellpull", self.broker.url("bellpull"))
         return text.replace("=bellpull-setup", f"={USER}").replace("--password-file", "--yes --password-file")
 
 
@@ -39,7 +47,8 @@ def typed(broker: Broker) -> Iterator[_Typed]:
         broker.ask("DELETE", "vhosts/bellpull")
 
 
-async def test_a_broker_is_set_up_as_the_page_says(typed: _Typed, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("free_ports")
+async def test_a_broker_is_set_up_and_used_as_the_page_says(typed: _Typed, tmp_path: Path) -> None:
     async with Console.open(tmp_path, {}) as console:
         await console.type("bellpull init . > init.log")
         await console.type(f"echo {PASSWORD} > setup-password")
