@@ -1,14 +1,12 @@
 """What is said over a real RabbitMQ, as a gateway hears it: agents as by POST (R26), and other gateways (R22)."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote
 
 import aio_pika
 import pytest
@@ -206,7 +204,7 @@ async def test_what_cannot_be_kept_now_is_kept_later(installation: Installed, ga
 async def test_it_comes_back_when_its_connection_is_closed(installation: Installed, gateway: Listening) -> None:
     broker, vhost = installation.broker, installation.vhost
     (before,) = await asyncio.to_thread(_queues, broker, vhost)
-    await asyncio.to_thread(_close_connections, broker, vhost)
+    await asyncio.to_thread(broker.close_connections, vhost)
     await until(lambda: _queues(broker, vhost) not in ([], [before]))
     await until(lambda: gateway.overhearing.problems() == ())
     await say(installation, Saying(report(1)))
@@ -265,10 +263,3 @@ async def test_a_broker_that_is_not_there_is_a_problem_and_no_end(installation: 
 
 def _queues(broker: Broker, vhost: str) -> list[str]:
     return [each["name"] for each in broker.ask("GET", f"queues/{vhost}") if each["name"].startswith("bellpull.gw.")]
-
-
-def _close_connections(broker: Broker, vhost: str) -> None:
-    while not (known := broker.ask("GET", f"vhosts/{vhost}/connections")):
-        time.sleep(0.2)  # the API learns of a connection a little later
-    for each in known:
-        broker.ask("DELETE", f"connections/{quote(each['name'], safe='')}")

@@ -132,6 +132,13 @@ class Broker:
         finally:
             self.ask("DELETE", path)
 
+    def close_connections(self, vhost: str) -> None:
+        """Close all connections to a virtual host, of which there is one at least. Blocks."""
+        while not (known := self.ask("GET", f"vhosts/{quote(vhost, safe='')}/connections")):
+            time.sleep(0.2)  # the API learns of a connection a little later
+        for each in known:
+            self.ask("DELETE", f"connections/{quote(each['name'], safe='')}")
+
     def log(self) -> str:
         """Return what it logged. Blocks."""
         return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("log/*.log")))

@@ -11,6 +11,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from bellpull.contract.message import MAX_BYTES
 from bellpull.contract.routing import SEAL
@@ -43,6 +44,8 @@ async def consuming(
             underlay = await channel.get_underlay_channel()
             underlay.on_consumer_cancel_callbacks.add(note_cancelled)
             await queue.consume(waiting.put)
+    except ChannelNotFoundEntity as error:
+        raise BrokerError(f"the queue {queue.name} is not there: run: bellpull broker setup") from error
     except FAILURES as error:
         raise BrokerError(f"{queue.name} cannot be consumed: {str(error) or type(error).__name__}") from error
     async with aclosing(_messages(channel, queue.name, waiting, cancelled)) as messages:
