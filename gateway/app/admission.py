@@ -17,6 +17,7 @@ from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.origin import origin
 from bellpull.runtime.sparing import SparingLog
 from gateway.app.enrolment import Enrolment, Enrolments
+from gateway.app.notices import Notices
 from gateway.ports.journal import Journal
 from gateway.ports.state import State
 
@@ -35,6 +36,7 @@ class AgentsParts:
         signer: the installation's sealing key as of now.
         metrics: where it is counted who listens.
         refused: where it is logged who is not let in, and what of agents is not taken.
+        notices: where observers are told of it.
     """
 
     installation: Name
@@ -44,6 +46,7 @@ class AgentsParts:
     signer: Callable[[], Ed25519Signer]
     metrics: Metrics
     refused: SparingLog = field(default_factory=lambda: SparingLog(logger("gateway.agents")))
+    notices: Notices = field(default_factory=Notices)
 
 
 def admitted(request: web.Request, enrolments: Enrolments) -> Enrolment | None:

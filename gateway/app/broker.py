@@ -22,6 +22,7 @@ from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from gateway.adapters.ears import hearing
 from gateway.app.admission import AgentsParts
 from gateway.app.forwarder import Forwarder, ForwarderParts
+from gateway.app.notices import Telling
 from gateway.app.overhearing import Overhearing
 from gateway.app.parcels import Parcels
 from gateway.core.projection import AWAY_AFTER
@@ -35,7 +36,13 @@ _log = logger("gateway.forwarder")
 
 @asynccontextmanager
 async def over_broker(
-    settings: RabbitMQSettings, folder: Path, parts: AgentsParts, outgoing: Outgoing, *, deadline: timedelta
+    settings: RabbitMQSettings,
+    folder: Path,
+    parts: AgentsParts,
+    outgoing: Outgoing,
+    *,
+    deadline: timedelta,
+    observers: Path = Path("observers"),
 ) -> AsyncIterator[Callable[[], Sequence[str]]]:
     """Send and hear over RabbitMQ while the context lasts; yields what tells what is wrong.
 
@@ -45,20 +52,26 @@ async def over_broker(
         parts: what is known of agents, and where their words go.
         outgoing: what waits.
         deadline: how long sending may go on at the end.
+        observers: where their records are, relative to the configuration file.
 
     Raises:
         ExceptionGroup: of `DiskFailed`: the journal or the state cannot be read; or of what ended the context.
     """
     name = _name()
     forwarder = _forwarder(settings, folder, parts, outgoing, name)
+    telling = Telling(
+        parts.notices, folder / observers, _parcels(parts), partial(publishing, settings, folder, name), parts.metrics
+    )
     ears = Overhearing(parts, partial(hearing, settings, folder, name))
     async with asyncio.TaskGroup() as group:
         sending = group.create_task(forwarder.run())
         listening = group.create_task(ears.run())
-        yield lambda: (*forwarder.problems(), *ears.problems())
+        telling_them = group.create_task(telling.run())
+        yield lambda: (*forwarder.problems(), *ears.problems(), *telling.problems())
         listening.cancel()
         left = await forwarder.finish(deadline.total_seconds())
         sending.cancel()
+        telling_them.cancel()
     if left:
         _log.info("events wait for the next start", left=left)
 
@@ -70,13 +83,18 @@ def _forwarder(
         ForwarderParts(
             journal=parts.journal,
             outgoing=outgoing,
-            parcels=Parcels(installation=parts.installation, signer=parts.signer),
+            parcels=_parcels(parts),
             rights=lambda: {agent: record.repositories for agent, record in parts.enrolments().records.items()},
             present=partial(_present, parts.state),
             connect=partial(publishing, settings, folder, name),
             metrics=parts.metrics,
+            notices=parts.notices,
         )
     )
+
+
+def _parcels(parts: AgentsParts) -> Parcels:
+    return Parcels(installation=parts.installation, signer=parts.signer)
 
 
 async def _present(state: State) -> Collection[Name]:

@@ -10,13 +10,14 @@ Accepted: what was confirmed and not yet written down when the process is killed
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from bellpull.contract.text import Name
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.logs import logger
 from bellpull.runtime.metrics import Metrics
+from gateway.app.notices import Notices
 from gateway.app.parcels import Parcels
 from gateway.app.way import Channel, Way
 from gateway.core.address import copies, event_key, is_wanted
@@ -66,6 +67,7 @@ class ForwarderParts:
     present: Callable[[], Awaitable[Collection[Name]]]
     connect: Callable[[], AbstractAsyncContextManager[Channel]]
     metrics: Metrics
+    notices: Notices = field(default_factory=Notices)
     tick_s: float = 20.0
 
 
@@ -196,6 +198,8 @@ class Forwarder:
             outcome = await channel.send(parcel)
             if outcome is Outcome.RETURNED and not is_wanted(self._parts.rights().values(), row.repository):
                 outcome = Outcome.UNWANTED
+            if outcome in (Outcome.CONFIRMED, Outcome.UNWANTED):
+                self._parts.notices.push(parcel)
         else:
             outcome = await self._send_copies(channel, row)
         self._end(attempt, outcome)

@@ -246,7 +246,14 @@ def _broker(
     """Return what speaks with RabbitMQ while its context lasts, if that is configured; yields what is wrong."""
     if config.queue is None:
         return nullcontext(tuple)
-    return over_broker(config.queue.rabbitmq, folder, parts, outgoing, deadline=config.drain.deadline)
+    return over_broker(
+        config.queue.rabbitmq,
+        folder,
+        parts,
+        outgoing,
+        deadline=config.drain.deadline,
+        observers=config.observers,
+    )
 
 
 async def _until_stopped(forever: list[Coroutine[Any, Any, None]], stop: asyncio.Event, grace: timedelta) -> None:

@@ -1,7 +1,7 @@
 """Events as the broker takes them: under their keys, sealed now (R27), with copies of their attributes for people."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ import orjson
 from bellpull.contract.event import Resync, Tick
 from bellpull.contract.ids import event_id
 from bellpull.contract.message import Message, encode
-from bellpull.contract.routing import EVENTS, agent_key
+from bellpull.contract.routing import EVENTS, OUTCOMES, agent_key
 from bellpull.contract.seal import SealType, Signer, seal
 from bellpull.contract.text import Name, Note
 from bellpull.runtime.clock import utc_now
@@ -37,6 +37,12 @@ class Parcels:
         """Return what is sent of a row; `attempt` is of no other that is in flight (R6)."""
         return self._parcel(row.body, key=key, message_id=f"{row.event_id}.{attempt}")
 
+    def outcome(self, body: bytes, key: str, attempt: str) -> Parcel:
+        """Return what observers are sent of an agent's report that was kept: its bytes, under the gateway's seal."""
+        envelope: Mapping[str, Any] = orjson.loads(body)
+        parcel = self._parcel(body, key=key, message_id=f"{envelope['id']}.{attempt}", seal_type=SealType.REPORT)
+        return replace(parcel, exchange=OUTCOMES)
+
     def probe(self, attempt: str) -> Parcel:
         """Return what nobody hears, and the broker takes if there is an exchange."""
         return self._tick(_GATEWAY, PROBE, attempt)
@@ -54,9 +60,17 @@ class Parcels:
         tick = _message("tick", agent, Tick(agent=agent, sent=0))
         return self._parcel(encode(tick), key=key, message_id=f"{tick.id}.{attempt}", expires=_TICK_KEPT)
 
-    def _parcel(self, body: bytes, *, key: str, message_id: str, expires: timedelta | None = None) -> Parcel:
+    def _parcel(
+        self,
+        body: bytes,
+        *,
+        key: str,
+        message_id: str,
+        expires: timedelta | None = None,
+        seal_type: SealType = SealType.EVENT,
+    ) -> Parcel:
         envelope: Mapping[str, Any] = orjson.loads(body)
-        sealed = seal(body, seal_type=SealType.EVENT, audience=self.installation, now=utc_now(), signer=self.signer())
+        sealed = seal(body, seal_type=seal_type, audience=self.installation, now=utc_now(), signer=self.signer())
         return Parcel(
             exchange=EVENTS,
             message_id=message_id,

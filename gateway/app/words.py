@@ -88,7 +88,10 @@ class Words:
             raise NotTaken(400, "its epoch is in the future: an epoch is the time of a start, in seconds")
         if in_scope.left_out:
             _log.warning("Syncs left out of a heartbeat", agent=record.agent, syncs=in_scope.left_out)
-        return _receipt(await self._put(in_scope.data, sealed))
+        heard = await self._put(in_scope.data, sealed)
+        if heard.put is Put.STORED and isinstance(in_scope.data, Report):
+            self._parts.notices.outcome(in_scope.data, sealed.body)
+        return _receipt(heard)
 
     def _unseal(self, seal: str, body: bytes, record: Enrolment) -> Sealed:
         now = utc_now()
