@@ -23,7 +23,7 @@ from bellpull.contract.routing import SEAL, agent_queue
 from bellpull.runtime.http import client
 from bellpull.runtime.rabbitmq.consume import consuming
 from tests import soak
-from tests.e2e.brokered import RIGHTS, WEB, Brokered, brokered
+from tests.e2e.brokered import RIGHTS, WEB, Brokered, brokered, heard
 from tests.gateway.github import headers, payload
 from tests.gateway.topologies import GATEWAY, Installed, installed
 from tests.parts.front import free_port
@@ -33,6 +33,8 @@ pytestmark = pytest.mark.timeout(1200)
 _SENDERS: Final = 8
 _REFS: Final = 12
 _PATIENCE_S: Final = 90.0
+_AWAY_S: Final = 60.0
+_MANY: Final = 5000
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ class _Load:
 @asynccontextmanager
 async def _listening(folder: Brokered, installation: Installed) -> AsyncIterator[list[str]]:
     """Consume as the agent does; yields the ids of what was heard, as they come."""
-    heard: list[str] = []
+    ids: list[str] = []
 
     async def listen() -> None:
         async with installation.connected(WEB) as connection:
@@ -90,12 +92,12 @@ async def _listening(folder: Brokered, installation: Installed) -> AsyncIterator
                 async for each in incoming:
                     message = folder.opened(each.body, each.headers[SEAL])
                     if not isinstance(message.data, Tick):
-                        heard.append(message.id)
+                        ids.append(message.id)
                     await each.ack()
 
     async with asyncio.TaskGroup() as tasks:
         listening = tasks.create_task(listen())
-        yield heard
+        yield ids
         listening.cancel()
 
 
@@ -106,23 +108,21 @@ async def test_what_was_answered_202_is_heard_whenever_the_gateway_is_killed(
     """P1, R6, R13: zero lost; of each ref the newest that was promised, or one that came after it, was heard."""
     begun, seed = monotonic(), random.getrandbits(32)
     chance, port = random.Random(seed), free_port()
-    folder = brokered(tmp_path, installation)
-    config = (tmp_path / "gateway.yaml").read_text()
-    folder.write("gateway.yaml", config.replace('hooks: "127.0.0.1:0"', f'hooks: "127.0.0.1:{port}"'))
+    folder = _at(port, brokered(tmp_path, installation))
     load = _Load(f"http://127.0.0.1:{port}/hooks/github", chance)
-    async with _listening(folder, installation) as heard:
+    async with _listening(folder, installation) as ids:
         async with load.running():
             for load.round in range(rounds):
                 await asyncio.to_thread(_serve_and_kill, folder, chance.uniform(0.0, 1.0))
         await asyncio.to_thread(_serve_until_sent, folder)
-        lost = await _lost(folder, load.promised, heard)
+        lost = await _lost(folder, load.promised, ids)
     soak.record(
         "gateway killed under load, with RabbitMQ",
         rounds=rounds,
         answered=len(load.promised),
-        heard=len(set(heard)),
+        heard=len(set(ids)),
         lost=len(lost),
-        again=len(heard) - len(set(heard)),
+        again=len(ids) - len(set(ids)),
         unanswered=load.unanswered,
         seconds=round(monotonic() - begun),
     )
@@ -130,6 +130,55 @@ async def test_what_was_answered_202_is_heard_whenever_the_gateway_is_killed(
     assert load.statuses <= {202, 503}
     assert load.unanswered >= rounds, "the gateway was not killed under load"
     assert len(load.promised) > rounds * 10
+
+
+@pytest.mark.soak
+async def test_what_was_answered_202_is_heard_after_a_broker_that_was_killed_and_away_for_a_minute(
+    rabbitmq: Broker, tmp_path: Path
+) -> None:
+    """P1, P13, R13: thousands of pushes are answered meanwhile, and a message a ref is what is left of them."""
+    begun, port = monotonic(), free_port()
+    with installed(rabbitmq, "e2e", RIGHTS, GATEWAY) as installation:
+        folder = _at(port, brokered(tmp_path, installation))
+        load = _Load(f"http://127.0.0.1:{port}/hooks/github", random.Random())
+        with folder.running() as gateway:
+            async with load.running():
+                await asyncio.sleep(3)
+                await asyncio.to_thread(rabbitmq.kill)
+                load.round, away = 1, monotonic()
+                while monotonic() - away < _AWAY_S or len(load.promised) < _MANY:  # noqa: ASYNC110 - the load goes on
+                    await asyncio.sleep(0.1)
+                answered, waited = len(load.promised), folder.waiting()
+                load.round = 2
+                await asyncio.to_thread(rabbitmq.start)
+                await asyncio.sleep(3)
+            back = monotonic()
+            await asyncio.to_thread(_until_sent, folder)
+            sent_s = monotonic() - back
+            assert await asyncio.to_thread(gateway.stop) == 0
+        ids: list[str] = [each.message.id for each in await asyncio.to_thread(heard, folder, installation)]
+        lost = await _lost(folder, load.promised, ids)
+    soak.record(
+        "broker killed, and away for a minute",
+        answered=len(load.promised),
+        heard=len(set(ids)),
+        lost=len(lost),
+        again=len(ids) - len(set(ids)),
+        unanswered=load.unanswered,
+        waited=waited,
+        sent_s=round(sent_s, 1),
+        seconds=round(monotonic() - begun),
+    )
+    assert answered >= _MANY
+    assert not lost, f"of {len(load.promised)} answered 202 these refs' newest were not heard: {lost}"
+    assert (load.statuses, load.unanswered) == ({202}, 0), "the broker kept pushes waiting"
+
+
+def _at(port: int, folder: Brokered) -> Brokered:
+    """Have the gateway take pushes at a port."""
+    config = (folder.path / "gateway.yaml").read_text()
+    folder.write("gateway.yaml", config.replace('hooks: "127.0.0.1:0"', f'hooks: "127.0.0.1:{port}"'))
+    return folder
 
 
 def _serve_and_kill(folder: Brokered, after_s: float) -> None:
@@ -141,15 +190,19 @@ def _serve_and_kill(folder: Brokered, after_s: float) -> None:
 
 def _serve_until_sent(folder: Brokered) -> None:
     """Start it once more, and stop it when nothing waits for the broker; blocks."""
-    end = monotonic() + _PATIENCE_S
     with folder.running() as gateway:
-        while folder.waiting():
-            assert monotonic() < end, f"{folder.waiting()} wait"
-            sleep(0.05)
+        _until_sent(folder)
         assert gateway.stop() == 0
 
 
-async def _lost(folder: Brokered, promised: set[str], heard: list[str]) -> list[str]:
+def _until_sent(folder: Brokered) -> None:
+    end = monotonic() + _PATIENCE_S
+    while left := folder.waiting():
+        assert monotonic() < end, f"{left} wait"
+        sleep(0.05)
+
+
+async def _lost(folder: Brokered, promised: set[str], ids: list[str]) -> list[str]:
     """Return the refs of which the newest that was promised, and all after it, were not heard; waits a while."""
     rows = await asyncio.to_thread(_rows, folder)
     numbers = {event: number for number, event, _ in rows}
@@ -158,7 +211,7 @@ async def _lost(folder: Brokered, promised: set[str], heard: list[str]) -> list[
     end = monotonic() + _PATIENCE_S
     while True:
         newest = dict.fromkeys(refs.values(), 0)
-        for event in heard:
+        for event in ids:
             newest[refs[event]] = max(newest[refs[event]], numbers[event])
         lost = sorted({refs[event] for event in promised if numbers[event] > newest[refs[event]]})
         if not lost or monotonic() > end:

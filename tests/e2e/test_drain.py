@@ -97,6 +97,7 @@ async def test_a_gateway_that_is_drained_takes_no_more_and_leaves_nothing(
             assert await asyncio.to_thread(gateway.stop) == 0
         async with _running(folder) as gateway:
             assert (await asyncio.to_thread(push, gateway, 1001)).status == 202
+            assert (await asyncio.to_thread(_state, gateway))[0] == 200
     assert f"{len(promised) + 1} events wait for RabbitMQ" in told.decode()
     assert "the broker cannot be reached" in told.decode()
     found = {each.message.id for each in await asyncio.to_thread(heard, folder, installation)}
