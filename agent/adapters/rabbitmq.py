@@ -74,7 +74,7 @@ class RabbitMQQueue:
         epoch, number = secrets.token_hex(8), 0
         async with AsyncExitStack() as stack:
             try:
-                messages = await self._open(stack)
+                messages = await self._open(stack, _AT_ONCE)
                 yield TickFrame(cursor=Cursor(epoch=epoch, seq=number))
                 async for message in messages:
                     number += 1
@@ -117,7 +117,21 @@ class RabbitMQQueue:
         """See `Queue.standing`: the broker does not know."""
         return None if self._standing is None else await self._standing()
 
-    async def _open(self, stack: AsyncExitStack) -> AsyncIterator[AbstractIncomingMessage]:
+    async def look(self) -> None:
+        """See that the queue is there and may be read; takes nothing from it, whoever listens.
+
+        Raises:
+            QueueError: it is not.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                await self._open(stack, 1)
+            except BrokerError as error:
+                raise _translated(error) from error
+            finally:
+                self._publisher = None
+
+    async def _open(self, stack: AsyncExitStack, at_once: int) -> AsyncIterator[AbstractIncomingMessage]:
         """Connect, and return what comes.
 
         Raises:
@@ -130,7 +144,7 @@ class RabbitMQQueue:
             queue = await channel.get_queue(agent_queue(self._agent), ensure=False)
         except FAILURES as error:
             raise BrokerError(f"no channel: {str(error) or type(error).__name__}") from error
-        messages = await stack.enter_async_context(consuming(channel, queue, at_once=_AT_ONCE))
+        messages = await stack.enter_async_context(consuming(channel, queue, at_once=at_once))
         self._publisher = publisher
         return messages
 

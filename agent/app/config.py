@@ -1,12 +1,13 @@
 """The agent's configuration file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import HttpUrl
+from pydantic import HttpUrl, model_validator
 
 from bellpull.contract.text import Name
 from bellpull.runtime.config import SecretRef, Settings, kind, load
+from bellpull.runtime.rabbitmq.settings import QueueSettings
 
 __all__ = ["AgentConfig", "GatewaySettings", "GitSettings", "load_config"]
 
@@ -17,16 +18,22 @@ NameField = Annotated[Name, kind(Name)]
 class GatewaySettings(Settings):
     """Which gateway this agent hears, and how it knows it."""
 
-    url: HttpUrl
-    """The gateway's `agents` listener."""
+    url: HttpUrl | None = None
+    """The gateway's `agents` listener. With `queue` it is only asked how this agent stands, and may be left out."""
     installation: NameField
     """The gateway's `installation`: what is sealed for another one is not accepted."""
     keys: SecretRef
     """JWK Set of the gateway's public sealing keys; several while they are being rotated."""
-    token: SecretRef
-    """This agent's token, from `bellpull enroll`."""
+    token: SecretRef | None = None
+    """This agent's token, from `bellpull enroll`; what `url` asks for."""
     ca: Path | None = None
     """PEM file of the authorities that may sign the gateway's certificate, instead of the system's."""
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if (self.url is None) != (self.token is None):
+            raise ValueError("url and token belong together")
+        return self
 
 
 class GitSettings(Settings):
@@ -44,6 +51,8 @@ class AgentConfig(Settings):
     environment: NameField
     """Where this is, such as `production`; one of those it was enrolled for."""
     gateway: GatewaySettings
+    queue: QueueSettings | None = None
+    """Where events come from and reports go to, instead of the gateway's own stream."""
     report_key: SecretRef
     """This agent's private Ed25519 key (JWK), with which its reports are sealed."""
     syncs: Path
@@ -53,6 +62,12 @@ class AgentConfig(Settings):
     state: Path
     """A folder of the agent's own: mirrors, what was applied, where it stands in the stream."""
     git: GitSettings = GitSettings()
+
+    @model_validator(mode="after")
+    def _can_hear(self) -> Self:
+        if self.queue is None and self.gateway.url is None:
+            raise ValueError("nothing to hear: say gateway.url and gateway.token, or queue")
+        return self
 
 
 def load_config(path: Path) -> AgentConfig:

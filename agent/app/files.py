@@ -10,6 +10,7 @@ from agent.spec import Sync
 from bellpull.contract.seal import PinnedKey
 from bellpull.runtime.config import Problems, SecretRef, read_secret
 from bellpull.runtime.jose import Ed25519Signer, load_pinned, load_private
+from bellpull.runtime.rabbitmq.connect import BrokerError, check
 from bellpull.runtime.reload import Watched, Watcher
 from bellpull.runtime.secret import Secret
 
@@ -34,19 +35,27 @@ class AgentFiles:
         self._folder = path.absolute().parent
         problems = Problems(path)
         gateway = config.gateway
-        for where, ref, read in (
-            ("gateway.token", gateway.token, _itself),
-            ("gateway.keys", gateway.keys, _pinned),
-            ("report_key", config.report_key, _signer),
-        ):
-            _try(problems, where, ref, read)
+        if gateway.token is not None:
+            _try(problems, "gateway.token", gateway.token, _itself)
+        _try(problems, "gateway.keys", gateway.keys, _pinned)
+        _try(problems, "report_key", config.report_key, _signer)
+        self._check_queue(config, problems)
         problems.check()
-        self.token = self._follow("token", gateway.token, _itself)
+        self.token = None if gateway.token is None else self._follow("token", gateway.token, _itself)
         self.keys: Watched[Mapping[str, PinnedKey]] = self._follow("pinned keys", gateway.keys, _pinned)
         self.signer = _signer(read_secret(config.report_key, self._folder))
         self.syncs: Watched[tuple[Sync, ...]] = self.watcher.watch(
             "Syncs", [config.syncs], lambda: load_sync_files(config.syncs)
         )
+
+    def _check_queue(self, config: AgentConfig, problems: Problems) -> None:
+        """Read the broker's files once, to say at the start what was forgotten; each connect reads them again."""
+        if config.queue is None:
+            return
+        try:
+            check(config.queue.rabbitmq, self._folder)
+        except BrokerError as error:
+            problems.add("queue.rabbitmq", str(error))
 
     def _follow(self, name: str, ref: SecretRef, read: Callable[[Secret], _T]) -> Watched[_T]:
         paths = [] if ref.file is None else [self._folder / ref.file]

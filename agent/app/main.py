@@ -9,13 +9,17 @@ import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import aiohttp
+
 from agent.adapters.git import Mirrors
+from agent.adapters.rabbitmq import RabbitMQQueue
 from agent.adapters.state import StateFolder
 from agent.adapters.stream import StreamQueue
 from agent.app.assembly import Assembly
 from agent.app.config import AgentConfig, load_config
 from agent.app.files import AgentFiles
 from agent.app.reporter import Identity
+from agent.ports.queue import Queue
 from bellpull.runtime import logs, service
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.files import FolderLock, LockError
@@ -38,16 +42,16 @@ def main(config_path: Path) -> int:
     config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with FolderLock(config.state):
-            return service.run(lambda stop: _run(config, files, stop))
+            return service.run(lambda stop: _run(config, config_path.absolute().parent, files, stop))
     except LockError as error:
         raise service.Fatal(str(error)) from None
 
 
-async def _run(config: AgentConfig, files: AgentFiles, stop: asyncio.Event) -> None:
+async def _run(config: AgentConfig, folder: Path, files: AgentFiles, stop: asyncio.Event) -> None:
     state = await asyncio.to_thread(StateFolder, config.state)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(client(ca=config.gateway.ca, total_s=None, read_s=None))
-        queue = StreamQueue(session, str(config.gateway.url), lambda: files.token.value)
+        queue = _way(config, folder, files, session)
         git = await stack.enter_async_context(Mirrors(config.state / "mirrors", ca=config.git.ca))
 
         def assemble() -> Assembly:
@@ -73,6 +77,18 @@ async def _run(config: AgentConfig, files: AgentFiles, stop: asyncio.Event) -> N
             for task in following:
                 task.cancel()
     _log.info("stopped")
+
+
+def _way(config: AgentConfig, folder: Path, files: AgentFiles, session: aiohttp.ClientSession) -> Queue:
+    """Return the way to the gateway that is configured."""
+    url, token = config.gateway.url, files.token
+    stream = None if url is None or token is None else StreamQueue(session, str(url), lambda: token.value)
+    if config.queue is not None:
+        standing = None if stream is None else stream.standing
+        return RabbitMQQueue(config.queue.rabbitmq, folder, config.agent, standing)
+    if stream is None:
+        raise AssertionError("unreachable: a configuration has one of them")
+    return stream
 
 
 async def _pass_on(stop: asyncio.Event, changed: asyncio.Event) -> None:

@@ -11,6 +11,7 @@ from agent.app.config import load_config
 from agent.app.sync_files import load_sync_files
 from agent.spec import Sync
 from bellpull.cli.check_git import of_source
+from bellpull.cli.check_queue import of_queue
 from bellpull.cli.check_reach import of_gateway
 from bellpull.cli.check_standing import Files
 from bellpull.cli.finding import Finding, bad, good, of_config, of_folder, of_secret
@@ -39,7 +40,7 @@ def look(path: Path) -> list[Finding]:
     )
     return [
         good(str(path)),
-        of_secret("gateway.token", config.gateway.token, folder),
+        *(() if config.gateway.token is None else (of_secret("gateway.token", config.gateway.token, folder),)),
         of_secret("gateway.keys", config.gateway.keys, folder, load_pinned, secret=False),
         of_secret("report_key", config.report_key, folder, load_private),
         of_folder("state", config.state),
@@ -84,5 +85,6 @@ async def _reach(files: Files) -> list[Finding]:
     with TemporaryDirectory(prefix="bellpull-check-") as mirrors:
         async with Mirrors(Path(mirrors), ca=config.git.ca) as git, asyncio.TaskGroup() as tasks:
             gateway = tasks.create_task(of_gateway(files))
+            broker = tasks.create_task(of_queue(files))
             sources = [tasks.create_task(of_source(git, config, sync)) for sync in files.syncs]
-    return [*gateway.result(), *(source.result() for source in sources)]
+    return [*gateway.result(), *broker.result(), *(source.result() for source in sources)]

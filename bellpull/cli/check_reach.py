@@ -25,6 +25,8 @@ _TRY_S: Final = 10.0
 async def of_gateway(files: Files) -> list[Finding]:
     """Return whether the gateway can be reached and lets this agent in, and each thing that it says differently."""
     gateway = files.config.gateway
+    if gateway.url is None or gateway.token is None:
+        return []
     url = str(gateway.url).rstrip("/")
     try:
         token = await asyncio.to_thread(read_secret, gateway.token, files.path.parent)

@@ -11,7 +11,7 @@ from bellpull.contract.patterns import is_pattern
 from bellpull.contract.text import Name
 from bellpull.runtime.config import SecretRef, Settings, kind, load
 from bellpull.runtime.duration import Duration, duration, shown, within
-from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
+from bellpull.runtime.rabbitmq.settings import QueueSettings
 from gateway.app.listen import Listen
 from gateway.core.providers import PROVIDERS
 from gateway.core.room import MIN_BYTES
@@ -21,7 +21,6 @@ __all__ = [
     "GatewayConfig",
     "JournalSettings",
     "Patterns",
-    "QueueSettings",
     "SealSettings",
     "SourceSettings",
     "load_config",
@@ -73,12 +72,6 @@ class DrainSettings(Settings):
     """How long it goes on taking pushes when asked to stop, with `/readyz` 503, so that balancers notice."""
     deadline: Annotated[Duration, within("0s", "10m"), shown("20s")] = duration("20s")
     """How long it then goes on sending to RabbitMQ what waits; the rest goes after the next start."""
-
-
-class QueueSettings(Settings):
-    """What carries events to agents, and what they say back, beside the gateway's own stream."""
-
-    rabbitmq: RabbitMQSettings
 
 
 class SourceSettings(Settings):

@@ -10,10 +10,11 @@ from bellpull.runtime.config import Problems
 from bellpull.runtime.files import FolderLock, LockError
 from bellpull.runtime.jose import load_private
 from bellpull.runtime.metrics import Metrics
+from bellpull.runtime.rabbitmq.settings import QueueSettings
 from bellpull.runtime.service import Fatal, leaves
 from gateway.app.agents import AgentsParts
 from gateway.app.broker import over_broker
-from gateway.app.config import GatewayConfig, QueueSettings
+from gateway.app.config import GatewayConfig
 from gateway.app.enrolment import load_enrolments
 from gateway.app.storage import open_storage
 from gateway.ports.disk import DiskFailed

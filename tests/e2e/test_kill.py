@@ -79,6 +79,8 @@ class _Ears:
     def __init__(self, made: World) -> None:
         self._config = load_config(made.agent.config)
         self._files = AgentFiles(self._config, made.agent.config)
+        assert self._files.token is not None
+        self._token = self._files.token
         self.heard: set[str] = set()
         self.again = 0
         """How often something was heard that had been heard before."""
@@ -87,7 +89,7 @@ class _Ears:
     async def open(self) -> AsyncIterator[None]:
         async with client(total_s=None, read_s=None) as session:
             listener = Listener(
-                queue=StreamQueue(session, str(self._config.gateway.url), lambda: self._files.token.value),
+                queue=StreamQueue(session, str(self._config.gateway.url), lambda: self._token.value),
                 state=StateFolder(self._config.state),
                 installation=self._config.gateway.installation,
                 keys=lambda: self._files.keys.value,

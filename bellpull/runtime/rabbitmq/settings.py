@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bellpull.runtime.config import SecretRef, Settings
 
-__all__ = ["RabbitMQSettings", "is_loopback"]
+__all__ = ["QueueSettings", "RabbitMQSettings", "is_loopback"]
 
 _URL: Final = re.compile(
     r"(?P<scheme>amqps?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
@@ -111,3 +111,9 @@ class RabbitMQSettings(Settings):
     def _part(self, name: str) -> str:
         match = _URL.fullmatch(self.url)
         return (match[name] or "") if match else ""
+
+
+class QueueSettings(Settings):
+    """What carries events to agents, and what they say back, beside or instead of the gateway's own stream."""
+
+    rabbitmq: RabbitMQSettings
