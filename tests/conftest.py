@@ -7,6 +7,7 @@ from tests.github_com import free_ports
 from tests.parts.caddy import caddy_program
 from tests.parts.git import git_programs, git_server, repository
 from tests.parts.nginx import nginx_program
+from tests.parts.npm import node_modules
 from tests.parts.rabbitmq import broker, rabbitmq, rabbitmq_program
 from tests.parts.sshd import sshd, sshd_keys, sshd_program
 
@@ -17,6 +18,7 @@ __all__ = [
     "git_programs",
     "git_server",
     "nginx_program",
+    "node_modules",
     "rabbitmq",
     "rabbitmq_program",
     "repository",
