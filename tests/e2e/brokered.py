@@ -3,7 +3,8 @@
 import asyncio
 import json
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,7 +26,7 @@ from tests.gateway.github import payload
 from tests.gateway.process import TOKEN, Answer, Folder, Gateway, ask, deliver
 from tests.gateway.topologies import GATEWAY, Installed
 
-__all__ = ["RIGHTS", "WEB", "Brokered", "Heard", "brokered", "heard", "problems", "push", "report"]
+__all__ = ["RIGHTS", "WEB", "Brokered", "Heard", "brokered", "heard", "problems", "push", "report", "served"]
 
 WEB: Final = Name("web-1")
 RIGHTS: Final = {WEB: ["github.com/acme/site"]}
@@ -96,6 +97,17 @@ class Brokered(Folder):
 def brokered(path: Path, installation: Installed, *, like: Brokered | None = None, more: str = "") -> Brokered:
     """Return a gateway's folder at an installation's broker."""
     return Brokered(path, installation.broker.url(installation.vhost), like=like, more=more)
+
+
+@asynccontextmanager
+async def served(folder: Folder) -> AsyncIterator[Gateway]:
+    """Run the gateway until the context ends; it listens when this yields."""
+    running = folder.running()
+    gateway = await asyncio.to_thread(running.__enter__)
+    try:
+        yield gateway
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
 
 
 def push(gateway: Gateway, number: int, *, ref: str = "refs/heads/main") -> Answer:

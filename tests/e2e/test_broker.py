@@ -1,5 +1,6 @@
 """A gateway with `queue.rabbitmq`, as a user runs it: files, HTTP and signals, and a RabbitMQ."""
 
+import asyncio
 import signal
 import time
 from collections.abc import Iterator
@@ -9,11 +10,12 @@ import pytest
 
 from bellpull.contract.text import MessageId
 from gateway.app.main import DISK_FAILED
-from tests.e2e.brokered import RIGHTS, Brokered, Heard, brokered, heard, problems, push, report
+from tests.e2e.brokered import RIGHTS, Brokered, Heard, brokered, heard, problems, push, report, served
 from tests.gateway import examples
 from tests.gateway.disk.program import BROKEN
 from tests.gateway.process import Gateway, ask, eventually
 from tests.gateway.topologies import GATEWAY, Installed, installed
+from tests.parts.breaking import Breaking
 from tests.parts.rabbitmq import Broker
 
 pytestmark = pytest.mark.timeout(300)
@@ -65,25 +67,30 @@ def test_a_push_reaches_the_agents_queue_as_the_bytes_that_are_on_disk_sealed(
     assert (message.user, message.is_persistent) == (GATEWAY, True)
 
 
-def test_what_is_pushed_while_the_broker_is_down_is_taken_at_once_and_sent_when_it_comes(
-    rabbitmq: Broker, tmp_path: Path
+async def test_what_is_pushed_while_the_broker_is_down_is_taken_at_once_and_sent_when_it_comes(
+    installation: Installed, tmp_path: Path
 ) -> None:
     """P1, P13, R13: 202 never waits for it; degraded, not unready; and the newest of each ref is heard in the end."""
-    with installed(rabbitmq, "e2e", RIGHTS, GATEWAY) as installation:
-        folder = brokered(tmp_path, installation)
-        rabbitmq.stop()
-        with folder.running() as gateway:
-            assert [push(gateway, number).status for number in range(1, 11)] == [202] * 10
-            with eventually("it says that the broker is away") as look:
-                while "the broker cannot be reached" not in (said := problems(gateway)):
-                    look.again()
+    async with Breaking(1) as way:
+        folder = Brokered(tmp_path, f"amqp://127.0.0.1:{way.port}/{installation.vhost}")
+        async with served(folder) as gateway:
+            said = await asyncio.to_thread(_push_and_look, gateway)
             assert "10 events wait for it" in said
             assert "nothing is heard over the broker" in said
-            rabbitmq.start()
-            until_well(gateway)
-            until_sent(folder)
-            assert gateway.stop() == 0
-        assert commits(heard(folder, installation)) == [examples.commit(10)]
+            way.target = installation.broker.port
+            await asyncio.to_thread(until_well, gateway)
+            await asyncio.to_thread(until_sent, folder)
+            assert await asyncio.to_thread(gateway.stop) == 0
+    assert commits(await asyncio.to_thread(heard, folder, installation)) == [examples.commit(10)]
+
+
+def _push_and_look(gateway: Gateway) -> str:
+    """Push ten times to a ref, and return what is said of the broker."""
+    assert [push(gateway, number).status for number in range(1, 11)] == [202] * 10
+    with eventually("it says that the broker is away") as look:
+        while "10 events wait" not in (said := problems(gateway)):
+            look.again()
+    return said
 
 
 def test_what_was_not_sent_before_a_stop_is_sent_after_the_next_start(

@@ -4,15 +4,14 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bellpull.runtime.files import FolderLock
 from tests.cli.command import bellpull
-from tests.e2e.brokered import RIGHTS, Brokered, brokered, heard, push
+from tests.e2e.brokered import RIGHTS, Brokered, brokered, heard, push, served
 from tests.gateway.process import Folder, Gateway, ask, eventually
 from tests.gateway.topologies import GATEWAY, Installed, installed
 from tests.parts.breaking import Breaking
@@ -27,16 +26,6 @@ NOWHERE = "amqp://127.0.0.1:1"
 def installation(broker: Broker) -> Iterator[Installed]:
     with installed(broker, "drained", RIGHTS, GATEWAY) as made:
         yield made
-
-
-@asynccontextmanager
-async def _running(folder: Folder) -> AsyncIterator[Gateway]:
-    running = folder.running()
-    gateway = await asyncio.to_thread(running.__enter__)
-    try:
-        yield gateway
-    finally:
-        await asyncio.to_thread(running.__exit__, None, None, None)
 
 
 def _with_console(folder: Brokered) -> None:
@@ -75,7 +64,7 @@ async def test_a_gateway_that_is_drained_takes_no_more_and_leaves_nothing(
         url = f"amqp://127.0.0.1:{way.port}/{installation.vhost}"
         folder = Brokered(tmp_path, url, more="drain: {grace: 3s}\n")
         _with_console(folder)
-        async with _running(folder) as gateway:
+        async with served(folder) as gateway:
             answer = await asyncio.to_thread(push, gateway, 1)
             drain = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "bellpull", "gateway", "--config", str(tmp_path / "gateway.yaml"), "drain"),
@@ -95,7 +84,7 @@ async def test_a_gateway_that_is_drained_takes_no_more_and_leaves_nothing(
             assert (await asyncio.to_thread(push, gateway, 1000)).status == 503
             assert folder.waiting() == 0
             assert await asyncio.to_thread(gateway.stop) == 0
-        async with _running(folder) as gateway:
+        async with served(folder) as gateway:
             assert (await asyncio.to_thread(push, gateway, 1001)).status == 202
             assert (await asyncio.to_thread(_state, gateway))[0] == 200
     assert f"{len(promised) + 1} events wait for RabbitMQ" in told.decode()
