@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.docs import commands, configuration, messages
+from tests.docs import asyncapi, commands, configuration, messages
 
 __all__ = ["GENERATED", "PAGES", "ROOT", "made", "stale", "write"]
 
@@ -16,6 +16,7 @@ GENERATED: Final = "schemas"
 """A folder in which nothing is written by hand."""
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "asyncapi.json": asyncapi.document,
     "commands.md": commands.page,
     "configuration.md": configuration.page,
     "messages.md": messages.page,

@@ -12,6 +12,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 from bellpull.contract import text as kinds
 from bellpull.contract.codec import schema
 from bellpull.contract.message import MAX_BYTES, MEDIA_TYPE, TYPES, message_schema
+from bellpull.contract.routing import SEAL
 from bellpull.contract.standing import AGENT_PATH, Standing
 from bellpull.contract.text import KINDS
 from bellpull.contract.word import WORDS, Word
@@ -28,6 +29,9 @@ old one could not read the new one.
 
 Round every message: `specversion` (`1.0`), `type`, `id`, `source` (a URI reference), `time`, `datacontenttype`
 (`application/json`), `subject` and `traceparent` (both optional), `data`: what the tables here describe.
+
+Over RabbitMQ each has the header `{SEAL}`, and copies of its attributes as `cloudEvents_…`, which are not sealed.
+Where they go there is in an [AsyncAPI document](asyncapi.json); how to listen, in [how to observe](../how-to/observe.md).
 """
 _WORDS_HEAD: Final = """\
 What a Sync says of a commit that was announced to it. A final word stays, except that `failed` may become `applied`.
