@@ -36,8 +36,8 @@ from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 __all__ = ["RabbitMQQueue"]
 
 _AT_ONCE: Final = 64
-_SILENCE: Final = timedelta(seconds=150)
-"""Two and a half of the gateway's ticks (R31)."""
+_SILENCE: Final = timedelta(seconds=60)
+"""Three of a gateway's ticks (R31)."""
 
 
 class RabbitMQQueue:

@@ -27,7 +27,7 @@ from agent.ports.git import Git
 from agent.ports.queue import Queue
 from agent.ports.target import TargetError
 from agent.spec import Sync
-from bellpull.contract.event import RefUpdated, Resync
+from bellpull.contract.event import RefUpdated, Resync, StateRequested
 from bellpull.contract.message import Message
 from bellpull.contract.report import SyncState, TriggerKind, Watches
 from bellpull.contract.seal import PinnedKey
@@ -70,6 +70,7 @@ class Assembly:
     ) -> None:
         self._places = {sync.name: _place(sync, state, stopping) for sync in syncs}
         self._watches: Mapping[SyncName, Watches] = {sync.name: sync.watches for sync in syncs}
+        self._agent = identity.agent
         self._reporter = Reporter(queue, identity, self._states)
         reconciler = Reconciler(
             git=git,
@@ -140,6 +141,8 @@ class Assembly:
                 at = spread_to(now, event.spread, random.random())
                 for key in concerns(event, self._watches):
                     self._worker.offer(key, TriggerKind.EVENTS, announced, at=at)
+            case StateRequested(agent=agent) if agent == self._agent:
+                self._reporter.changed()
             case Resync() as event:
                 self._look_again(tuple(concerns(event, self._watches)), event.reason)
             case _:

@@ -24,6 +24,7 @@ __all__ = [
     "EventHops",
     "RefUpdated",
     "Resync",
+    "StateRequested",
     "Tick",
 ]
 
@@ -130,5 +131,12 @@ class Tick:
     sent: int
 
 
-Event = RefUpdated | ChangeUpdated | Canary | Resync | Tick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRequested:
+    """Send your full state: a gateway does not know it (R22, R23)."""
+
+    agent: Name
+
+
+Event = RefUpdated | ChangeUpdated | Canary | Resync | Tick | StateRequested
 """Everything that may travel towards an agent."""

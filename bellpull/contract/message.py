@@ -14,7 +14,7 @@ import orjson
 
 from bellpull.contract.codec import plain, read, schema, write
 from bellpull.contract.errors import ContractError
-from bellpull.contract.event import Canary, ChangeUpdated, Event, RefUpdated, Resync, Tick
+from bellpull.contract.event import Canary, ChangeUpdated, Event, RefUpdated, Resync, StateRequested, Tick
 from bellpull.contract.report import Heartbeat, Report
 from bellpull.contract.text import MessageId, TraceParent
 
@@ -44,6 +44,7 @@ TYPES: Final[Mapping[str, type[Data]]] = {
     "dev.bellpull.canary.v1": Canary,
     "dev.bellpull.resync.v1": Resync,
     "dev.bellpull.tick.v1": Tick,
+    "dev.bellpull.state.requested.v1": StateRequested,
     "dev.bellpull.report.v1": Report,
     "dev.bellpull.heartbeat.v1": Heartbeat,
 }
@@ -77,7 +78,7 @@ class Message:
                 return f"{repository.host}/{repository.path}#{number}"
             case Report(agent=agent, sync=sync):
                 return f"{agent}/{sync}"
-            case Heartbeat(agent=agent) | Tick(agent=agent):
+            case Heartbeat(agent=agent) | Tick(agent=agent) | StateRequested(agent=agent):
                 return agent
             case _:
                 return None

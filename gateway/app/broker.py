@@ -62,7 +62,7 @@ async def over_broker(
     telling = Telling(
         parts.notices, folder / observers, _parcels(parts), partial(publishing, settings, folder, name), parts.metrics
     )
-    ears = Overhearing(parts, partial(hearing, settings, folder, name))
+    ears = Overhearing(parts, partial(hearing, settings, folder, name), forwarder.ask)
     async with asyncio.TaskGroup() as group:
         sending = group.create_task(forwarder.run())
         listening = group.create_task(ears.run())

@@ -108,6 +108,10 @@ class Forwarder:
         """Rows that wait, as far as they were read."""
         return self._outbox.waiting
 
+    def ask(self, agent: Name) -> None:
+        """Have an agent send its full state soon."""
+        self._way.ask(agent)
+
     def problems(self) -> tuple[str, ...]:
         """Say what somebody should see to: degraded, not unready."""
         return problems(self._outbox, self._way.link)

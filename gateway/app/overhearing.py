@@ -2,8 +2,8 @@
 
 What agents say counts as it does by POST (`gateway.app.words`), what other gateways say tells what they accepted
 (`gateway.app.elsewhere`). Nobody is answered: what does not count is logged sparingly, and what cannot be kept now is
-tried until it can be, while the broker keeps what follows. What agents said while there was no way comes with their
-next full states.
+tried until it can be, while the broker keeps what follows. Of whom the state is not known, as what it said was
+missed, is asked for it.
 """
 
 import asyncio
@@ -34,12 +34,17 @@ class Overhearing:
     Args:
         parts: where it goes, and within which records.
         connect: a new way to the broker; raises `BrokerError`, also while it is iterated.
+        ask: has an agent send its full state, where that is not known (R22).
     """
 
     def __init__(
-        self, parts: AgentsParts, connect: Callable[[], AbstractAsyncContextManager[AsyncIterator[Said | Told]]]
+        self,
+        parts: AgentsParts,
+        connect: Callable[[], AbstractAsyncContextManager[AsyncIterator[Said | Told]]],
+        ask: Callable[[Name], None],
     ) -> None:
         self._parts = parts
+        self._ask = ask
         self._connect = connect
         self._words = Words(parts)
         self._elsewhere = Elsewhere(parts)
@@ -87,7 +92,9 @@ class Overhearing:
 
         async def take() -> None:
             with self._words.turn(record):
-                await self._words.take(record, said.seal, said.body)
+                receipt = await self._words.take(record, said.seal, said.body)
+            if receipt.want_full:
+                self._ask(record.agent)
 
         await self._until_done("report refused", record.agent, take)
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from bellpull.contract.event import Resync, Tick
+from bellpull.contract.event import Resync, StateRequested, Tick
 from bellpull.contract.ids import event_id
 from bellpull.contract.message import Message, encode
 from bellpull.contract.routing import EVENTS, OUTCOMES, agent_key
@@ -56,6 +56,12 @@ class Parcels:
         message = _message("resync", agent, Resync(reason=Note("the agent had no queue in RabbitMQ for a while")))
         return self._parcel(encode(message), key=agent_key(agent), message_id=f"{message.id}.{attempt}")
 
+    def state_requested(self, agent: Name, attempt: str) -> Parcel:
+        """Return what has an agent alone send its full state; asked again later, it is of no use any more."""
+        message = _message("state", agent, StateRequested(agent=agent))
+        message_id = f"{message.id}.{attempt}"
+        return self._parcel(encode(message), key=agent_key(agent), message_id=message_id, expires=_TICK_KEPT)
+
     def _tick(self, agent: Name, key: str, attempt: str) -> Parcel:
         tick = _message("tick", agent, Tick(agent=agent, sent=0))
         return self._parcel(encode(tick), key=key, message_id=f"{tick.id}.{attempt}", expires=_TICK_KEPT)
@@ -83,7 +89,7 @@ class Parcels:
         )
 
 
-def _message(kind: str, agent: Name, data: Resync | Tick) -> Message:
+def _message(kind: str, agent: Name, data: Resync | StateRequested | Tick) -> Message:
     """Return what the gateway says of itself, now."""
     now = utc_now()
     return Message(id=event_id(_GATEWAY, f"{kind}-{now.isoformat()}", agent), source="/gateway", time=now, data=data)

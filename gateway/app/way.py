@@ -76,6 +76,7 @@ class Way:
         self._found: set[Name] = set()
         """On this connection."""
         self._missing: set[Name] = set()
+        self._asked: set[Name] = set()
         self._sent = 0
 
     @property
@@ -92,6 +93,10 @@ class Way:
         """Return what no other message of this process is numbered with."""
         self._sent += 1
         return str(self._sent)
+
+    def ask(self, agent: Name) -> None:
+        """Have an agent send its full state, in place of its next tick."""
+        self._asked.add(agent)
 
     async def hold(self, serve: Callable[[Channel], Awaitable[None]]) -> NoReturn:
         """Have `serve` use one channel after the other, for ever; it returns when its channel is closed."""
@@ -161,7 +166,10 @@ class Way:
         self._link = replace(self._link, missing=missing)
 
     async def _try(self, channel: Channel, agent: Name) -> None:
-        outcome = await channel.send(self._parcels.tick(agent, self.number()))
+        make = self._parcels.state_requested if agent in self._asked else self._parcels.tick
+        outcome = await channel.send(make(agent, self.number()))
+        if outcome is Outcome.CONFIRMED:
+            self._asked.discard(agent)
         if outcome is Outcome.CONFIRMED and agent in self._missing:
             outcome = await channel.send(self._parcels.resync(agent, self.number()))
         if outcome is Outcome.CONFIRMED:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 
 import pytest
 import yaml
@@ -96,3 +97,20 @@ async def test_what_is_pushed_while_the_broker_or_the_agent_is_away_is_live_when
         await made.agent.start("hearing the gateway")
         await made.shows("index.html", "while the agent is away\n")
         await _applied(made, commit)
+
+
+@pytest.mark.soak
+async def test_a_gateway_that_lost_its_state_asks_for_it(installation: Installed) -> None:
+    """R22: within a heartbeat and a tick, not only when the agents send everything by themselves after ten minutes."""
+    async with _over(installation) as (made, _):
+        commit = await _push(made, "one\n")
+        await _applied(made, commit)
+        await asyncio.sleep(8)  # until the agent has said all by itself
+        await made.gateway.stop()
+        for path in (made.folder / "data").glob("state.db*"):
+            path.unlink()
+        await made.gateway.start("listening")
+        begun = monotonic()
+        while not (syncs := (await made.answer(commit, final=False))["syncs"]) or syncs[0]["word"] != "applied":
+            assert monotonic() - begun < 90
+            await asyncio.sleep(0.5)

@@ -52,6 +52,7 @@ class Listening:
     overhearing: Overhearing
     state: SqliteState
     metrics: Metrics
+    asked: list[Name]
 
     def counted(self, outcome: str) -> float:
         """Return how many messages of agents ended so."""
@@ -108,10 +109,11 @@ async def listening(settings: RabbitMQSettings, folder: Path) -> AsyncIterator[L
             signer=lambda: GATEWAY_KEY,
             metrics=metrics,
         )
-        overhearing = Overhearing(parts, partial(hearing, settings, folder, NAME))
+        asked: list[Name] = []
+        overhearing = Overhearing(parts, partial(hearing, settings, folder, NAME), asked.append)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(overhearing.run())
-            yield Listening(overhearing, state, metrics)
+            yield Listening(overhearing, state, metrics, asked)
             running.cancel()
 
 
@@ -156,6 +158,16 @@ async def test_reports_and_heartbeats_are_kept(installation: Installed, gateway:
     await until(lambda: gateway.counted("taken") == 2)
     assert (await gateway.state.agents())[WEB].syncs == (sync_state(),)
     assert len(await gateway.state.answers("github.com/acme/site", "refs/heads/main", T0)) == 1
+
+
+async def test_who_is_not_known_in_full_is_asked(installation: Installed, gateway: Listening) -> None:
+    """R22: after what it said was missed; not once it was heard in full."""
+    await say(installation, Saying(heartbeat(1)), Saying(report(2)))
+    await until(lambda: gateway.counted("taken") == 2)
+    assert gateway.asked == [WEB, WEB]
+    await say(installation, Saying(heartbeat(3, full=(sync_state(),))), Saying(report(4)))
+    await until(lambda: gateway.counted("taken") == 4)
+    assert gateway.asked == [WEB, WEB]
 
 
 async def test_each_gateway_hears_everything(installation: Installed, gateway: Listening, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bellpull.contract.event import Resync, Tick
+from bellpull.contract.event import Resync, StateRequested, Tick
 from bellpull.contract.routing import agent_key, agent_queue
 from bellpull.contract.text import Name
 from tests.gateway.brokers import declare, left_in, login, queue
@@ -73,3 +73,13 @@ async def test_a_queue_that_goes_is_noticed_and_made_good(broker: Broker, vhost:
         await asyncio.to_thread(give_queue, broker, WEB)
         await until(lambda: running.forwarder.problems() == ())
     assert (await kinds(broker, WEB)).count(Resync) == 1
+
+
+async def test_who_is_asked_for_its_state_is_asked_once(broker: Broker, vhost: str, tmp_path: Path) -> None:
+    """R22."""
+    settings = await asyncio.to_thread(login, broker, tmp_path, vhost)
+    async with forwarding(tmp_path, settings, tick_s=0.1, present=(WEB,)) as running:
+        await until(lambda: running.forwarder.problems() == ())
+        running.forwarder.ask(WEB)
+        await asyncio.sleep(1)
+    assert (await kinds(broker, WEB)).count(StateRequested) == 1
