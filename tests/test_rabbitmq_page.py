@@ -17,6 +17,7 @@ PAGE = (Path(__file__).parent.parent / "docs/how-to/rabbitmq.md").read_text()
 DONE = (
     "2. See what is missing, and make it",
     "3. Turn it on",
+    "See it work",
     "Several gateways",
     "Look at dead letters",
     "Enroll agents",
@@ -34,6 +35,7 @@ class _Typed:
         """Return a section as it is typed here: at another broker, as a script."""
         text = section(PAGE, title).replace("https://mq.example.org:15671", self.broker.management)
         text = text.replace("amqps://mq.example.org/bellpull", self.broker.url("bellpull"))
+        text = text.replace("amqps://mq.example.org ", f"amqp://127.0.0.1:{self.broker.port} ")
         return text.replace("=bellpull-setup", f"={USER}").replace("--password-file", "--yes --password-file")
 
 

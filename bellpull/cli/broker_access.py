@@ -49,6 +49,16 @@ class Access:
         """Whether it was said where the API is."""
         return bool(self._url)
 
+    def options(self) -> list[str]:
+        """Return the options that say the same to another command; what the environment says, it knows itself."""
+        said = (
+            ("--management", self._url),
+            ("--username", self._username),
+            ("--password-file", self._password),
+            ("--ca", self._ca),
+        )
+        return [word for name, value in said if value is not None for word in (name, str(value))]
+
     @contextmanager
     def open(self) -> "Iterator[Management]":
         """Yield a connection.

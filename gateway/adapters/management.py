@@ -113,6 +113,14 @@ class Management:
         for path in self._paths(thing, quote(vhost, safe="")):
             self._ask("DELETE", path, absent=None)
 
+    def remove_vhost(self, vhost: str) -> None:
+        """Remove a virtual host with all that is in it, for whoever made it: nothing else may know of it.
+
+        Raises:
+            ManagementError: it is still there.
+        """
+        self._ask("DELETE", f"vhosts/{quote(vhost, safe='')}", absent=None)
+
     def waiting(self, vhost: str, queue: str, count: int) -> list[Mapping[str, Any]]:
         """Return the first `count` messages of a queue, and leave them where they are.
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.command import bellpull
 from tests.e2e.left_over import processes
+from tests.parts.rabbitmq import PASSWORD, USER, Broker
 
 pytestmark = pytest.mark.usefixtures("git_programs")
 
@@ -35,6 +36,30 @@ def test_the_demo_keeps_its_promises_and_says_so_in_one_object(tmp_path: Path) -
     assert list(said["hops_ms"].values()) == sorted(said["hops_ms"].values())
     assert list(tmp_path.iterdir()) == []
     assert processes(str(tmp_path)) == []
+
+
+def test_the_demo_keeps_its_promises_over_rabbitmq_and_leaves_nothing_there(broker: Broker, tmp_path: Path) -> None:
+    """P12: the same steps; what it made in the broker is gone with it."""
+    users, vhosts = broker.ask("GET", "users"), broker.ask("GET", "vhosts")
+    (tmp_path / "password").write_text(PASSWORD)
+    options = ("--management", broker.management, "--username", USER, "--password-file", str(tmp_path / "password"))
+    ended = bellpull("demo", "--ci", "-o", "json", "--queue", f"amqp://127.0.0.1:{broker.port}", *options)
+    assert ended.code == 0, ended.err
+    said = json.loads(ended.out)
+    assert [(step["name"], step["ok"]) for step in said["steps"]] == [(name, True) for name in _STEPS]
+    assert list(said["hops_ms"].values()) == sorted(said["hops_ms"].values())
+    assert broker.ask("GET", "users") == users
+    assert [each["name"] for each in broker.ask("GET", "vhosts")] == [each["name"] for each in vhosts]
+
+
+def test_the_demo_says_what_it_needs_of_rabbitmq(broker: Broker) -> None:
+    """And nothing is started."""
+    url = f"amqp://127.0.0.1:{broker.port}"
+    ended = bellpull("demo", "--ci", "--queue", url)
+    assert (ended.code, "--management" in ended.err, "Traceback" in ended.err) == (1, True, False)
+    options = ("--management", broker.management, "--username", USER)
+    ended = bellpull("demo", "--ci", "--queue", url, *options, env={"BELLPULL_BROKER_PASSWORD": "wr0ng"})
+    assert (ended.code, "401" in ended.err, "wr0ng" in ended.err) == (1, True, False)
 
 
 @pytest.mark.parametrize(

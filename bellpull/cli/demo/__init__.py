@@ -4,12 +4,15 @@ import asyncio
 import signal
 import sys
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any, Final
 
 import orjson
 
+from bellpull.cli.broker_access import Access
 from bellpull.cli.demo.git_server import GitServerError
+from bellpull.cli.demo.place import place
 from bellpull.cli.demo.program import WorldError
 from bellpull.cli.demo.steps import STEPS, Happened, Step, StepFailedError
 from bellpull.cli.demo.world import World, world
@@ -19,16 +22,20 @@ __all__ = ["run"]
 _INTERRUPTED: Final = 130
 
 
-def run(*, stay: bool, ci: bool, as_json: bool) -> int:
+def run(*, stay: bool, ci: bool, as_json: bool, queue: tuple[str, Access] | None = None) -> int:
     """Run all steps, showing each as it happens; return 0 if every promise was kept, 1 if not, 130 if interrupted.
 
     Args:
         stay: keep everything up afterwards, until interrupted.
         ci: print plain lines, without waiting for anybody.
         as_json: print one object instead of lines.
+        queue: RabbitMQ's URL, and the way to its management API; without, the gateway's own stream is used.
+
+    Raises:
+        FailureError: the management API cannot be used.
     """
     try:
-        return asyncio.run(_interruptible(_run(stay=stay and not ci, as_json=as_json)))
+        return asyncio.run(_interruptible(_run(stay=stay and not ci, as_json=as_json, queue=queue)))
     except asyncio.CancelledError:
         return _INTERRUPTED
     except (WorldError, GitServerError) as error:
@@ -45,11 +52,14 @@ async def _interruptible(running: Coroutine[Any, Any, int]) -> int:
     return await running
 
 
-async def _run(*, stay: bool, as_json: bool) -> int:
+async def _run(*, stay: bool, as_json: bool, queue: tuple[str, Access] | None) -> int:
     began = monotonic()
     if not as_json:
-        print("A Git server, a gateway and an agent, each a process of its own, on loopback.\n", flush=True)
-    async with world() as made:
+        between = "" if queue is None else f" RabbitMQ at {queue[0]} is between the last two."
+        print(f"A Git server, a gateway and an agent, each a process of its own, on loopback.{between}\n", flush=True)
+    async with AsyncExitStack() as stack:
+        there = None if queue is None else await stack.enter_async_context(place(*queue))
+        made = await stack.enter_async_context(world(place=there))
         print(f"started in {monotonic() - began:.1f} s", file=sys.stderr)
         results = [await _take(step, made, quiet=as_json) for step in STEPS]
         if as_json:

@@ -22,6 +22,7 @@ import orjson
 import yaml
 
 from bellpull.cli.demo.git_server import GitServer
+from bellpull.cli.demo.place import Place
 from bellpull.cli.demo.program import Program, WorldError, tail
 from bellpull.cli.demo.repository import Push, Repository, sign
 
@@ -129,7 +130,11 @@ class World:
 
 @asynccontextmanager
 async def world(
-    prepare: Callable[[Path, str], None] | None = None, *, username: str | None = None, password: str | None = None
+    prepare: Callable[[Path, str], None] | None = None,
+    *,
+    username: str | None = None,
+    password: str | None = None,
+    place: Place | None = None,
 ) -> AsyncIterator[World]:
     """Set everything up below a temporary folder, and take it down again.
 
@@ -137,6 +142,7 @@ async def world(
         prepare: is given the folder and the Git server's URL before the programs start, to change their files.
         username: if given, the Git server asks for this user and `password`.
         password: of the user.
+        place: where in RabbitMQ, if that is to be between gateway and agent.
 
     Raises:
         WorldError, GitServerError: it cannot be set up here.
@@ -146,7 +152,7 @@ async def world(
         server = await stack.enter_async_context(GitServer(folder / "git", username=username, password=password))
         repository = await _whole(Repository, folder / "git", _NAME, folder / "clone")
         ports = _free_ports(3)
-        await _set_up(folder, server.url, ports)
+        await _set_up(folder, server.url, ports, place)
         if prepare is not None:
             await _whole(prepare, folder, server.url)
         made = World(
@@ -171,7 +177,7 @@ async def world(
         yield made
 
 
-async def _set_up(folder: Path, git_url: str, ports: tuple[int, ...]) -> None:
+async def _set_up(folder: Path, git_url: str, ports: tuple[int, ...], place: Place | None) -> None:
     await _bellpull("init", str(folder))
     config = folder / "gateway.yaml"
     settings = yaml.safe_load(config.read_text())
@@ -180,10 +186,15 @@ async def _set_up(folder: Path, git_url: str, ports: tuple[int, ...]) -> None:
     }
     settings["journal"] = {"unsafe": True}  # nothing of a demo is kept, wherever temporary files are
     settings["sources"][0]["repositories"] = [f"127.0.0.1/{_NAME}"]
+    if place is not None:
+        settings["queue"] = place.settings(folder)
     config.write_text(yaml.safe_dump(settings, sort_keys=False))
+    if place is not None:
+        await _bellpull("broker", "setup", "--config", str(config), "--yes", *place.options)
     await _bellpull(
-        *("enroll", "web-1", "--config", str(config), "--repository", f"{git_url}/{_NAME}.git"),
-        *("--gateway-url", f"http://127.0.0.1:{ports[1]}", "--out", str(folder / "web-1")),
+        *("enroll", "web-1" if place is None else place.agent, "--config", str(config)),
+        *("--repository", f"{git_url}/{_NAME}.git", "--gateway-url", f"http://127.0.0.1:{ports[1]}"),
+        *("--out", str(folder / "web-1"), *(() if place is None else place.options)),
     )
 
 
