@@ -213,7 +213,7 @@ def test_check_asks_a_gateway_that_runs_by_its_own_certificate(folder: Folder, a
             config.read_text().replace(f"console: {tls}", f"console: {tls}".replace(":0'", f":{port}'")),
         )
         found = _check(folder)
-        assert f"https://127.0.0.1:{port}/healthz answers" in found.out, found.out
+        assert f"https://127.0.0.1:{port}/readyz answers 200" in found.out, found.out
 
 
 def _check(folder: Folder) -> Ended:
