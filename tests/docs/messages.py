@@ -31,7 +31,7 @@ Round every message: `specversion` (`1.0`), `type`, `id`, `source` (a URI refere
 (`application/json`), `subject` and `traceparent` (both optional), `data`: what the tables here describe.
 
 Over RabbitMQ each has the header `{SEAL}`, and copies of its attributes as `cloudEvents_…`, which are not sealed.
-Where they go there is in an [AsyncAPI document](asyncapi.json); how to listen, in [how to observe](../how-to/observe.md).
+An [AsyncAPI document](asyncapi.json) says where they go there, and a how-to [how to listen](../how-to/observe.md).
 """
 _WORDS_HEAD: Final = """\
 What a Sync says of a commit that was announced to it. A final word stays, except that `failed` may become `applied`.

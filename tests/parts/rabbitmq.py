@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -64,12 +64,18 @@ class Broker:
         program: what `rabbitmq_program` found.
         folder: for all that it writes; made if need be. What was declared durable there is there again after `start`.
         config: lines for `rabbitmq.conf`; others may be set before the next start.
+        plugins: that are switched on besides that of the management API.
+        base: where it listens, with places for the ports `amqp` and `management`.
     """
 
-    def __init__(self, program: Path, folder: Path, config: str = "") -> None:
+    def __init__(
+        self, program: Path, folder: Path, config: str = "", *, plugins: Sequence[str] = (), base: str = _CONFIG
+    ) -> None:
         self.folder = folder
         self._program = program
         self.config = config
+        self._base = base
+        self._plugins = plugins
         self._amqp, self._management, self._distribution, self._mapper = (free_port() for _ in range(4))
         self._processes: list[subprocess.Popen[bytes]] = []
 
@@ -90,8 +96,9 @@ class Broker:
     def start(self) -> None:
         """Start it, and return once it serves. Blocks."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "plugins").write_text("[rabbitmq_management].\n")
-        config = _CONFIG.format(amqp=self._amqp, management=self._management)
+        plugins = ",".join(["rabbitmq_management", *self._plugins])
+        (self.folder / "plugins").write_text(f"[{plugins}].\n")
+        config = self._base.format(amqp=self._amqp, management=self._management)
         (self.folder / "rabbitmq.conf").write_text(config + self.config)
         environment = os.environ | self._environment()
         mapper = ["epmd", "-address", "127.0.0.1", "-port", str(self._mapper)]
@@ -138,6 +145,15 @@ class Broker:
             time.sleep(0.2)  # the API learns of a connection a little later
         for each in known:
             self.ask("DELETE", f"connections/{quote(each['name'], safe='')}")
+
+    def rabbitmqctl(self, folder: Path) -> None:
+        """Make a program `rabbitmqctl` in `folder` that speaks to this node, wherever it is run. Blocks."""
+        known = {name: value for name, value in self._environment().items() if name.startswith(("HOME", "ERL_EPMD"))}
+        said = "".join(f"export {name}={value}\n" for name, value in known.items())
+        node = self._environment()["RABBITMQ_NODENAME"]
+        program = folder / "rabbitmqctl"
+        program.write_text(f'#!/bin/sh\n{said}exec {_PLACE.with_name("rabbitmqctl")} -q -n {node} "$@" </dev/null\n')
+        program.chmod(0o755)
 
     def log(self) -> str:
         """Return what it logged. Blocks."""
