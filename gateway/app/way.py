@@ -43,6 +43,10 @@ class Channel(Protocol):
         """Whether the broker takes nothing for now."""
         ...
 
+    async def hang_up(self) -> None:
+        """Let the connection go; whatever is in flight ends."""
+        ...
+
     async def send(self, parcel: Parcel) -> Outcome:
         """Publish, and return how it ended."""
         ...
@@ -119,10 +123,16 @@ class Way:
         return not self._link.blocked
 
     async def attend(self, channel: Channel) -> None:
-        """Send ticks for as long as the channel is open."""
+        """Send ticks for as long as the channel is open, and hang up when there is no answer.
+
+        A network that passes nothing on would else be noticed by the heartbeat only, which takes a minute.
+        """
         while channel.is_open:
             await asyncio.sleep(self._tick_s)
-            if not self._link.blocked:
+            if await channel.send(self._parcels.probe(self.number())) is Outcome.TIMED_OUT:
+                if not await channel.is_blocked():
+                    await channel.hang_up()
+            elif not self._link.blocked:
                 agents = {*self._agents()}
                 await self._try_agents(channel, agents - self._found | (agents & {*await self._present()}))
 
