@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Final
 
-from tests.bench import accept, memory, start, sync
+from tests.bench import accept, broker, memory, start, sync
 from tests.bench.figure import Measure, Section
 from tests.bench.page import PAGE, page
 
@@ -17,6 +17,7 @@ _FIGURES: Final[Mapping[str, Measure]] = {
     "sync": sync.measure,
     "start": start.measure,
     "memory": memory.measure,
+    "broker": broker.measure,
 }
 
 

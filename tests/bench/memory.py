@@ -3,16 +3,15 @@
 import asyncio
 import subprocess
 import sys
-from pathlib import Path
 from typing import Final
 
 from bellpull.cli.demo.program import Program
 from bellpull.cli.demo.world import world
 from tests.bench.figure import RUNS, Figure, Ratio, Section, median
+from tests.bench.resident import resident_mib
 
 __all__ = ["measure"]
 
-_MIB: Final = 1024
 _SETTLED_S: Final = 2.0
 _MODULES: Final = {
     "gateway": "bellpull.cli.gateway, gateway.app.main, uvloop",
@@ -57,7 +56,7 @@ async def _at_rest() -> dict[str, float]:
 
 def _held_by(program: Program) -> float:
     assert program.process is not None
-    return _resident_mib(program.process.pid)
+    return resident_mib(program.process.pid)
 
 
 def _imported(modules: str) -> float:
@@ -66,13 +65,6 @@ def _imported(modules: str) -> float:
         assert process.stdout is not None
         assert process.stdin is not None
         process.stdout.readline()
-        held = _resident_mib(process.pid)
+        held = resident_mib(process.pid)
         process.stdin.close()
         return held
-
-
-def _resident_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / _MIB
-    raise RuntimeError(f"/proc/{pid}/status has no VmRSS")
