@@ -18,9 +18,7 @@ def demo(
     output: Annotated[Output, typer.Option("--output", "-o", help="table or json.")] = Output.TABLE,
     queue: Annotated[
         str | None,
-        typer.Option(
-            "--queue", help="Over RabbitMQ at amqp[s]://HOST[:PORT]; needs --management."
-        ),
+        typer.Option("--queue", help="Over RabbitMQ at amqp[s]://HOST[:PORT]; needs --management."),
     ] = None,
     management: ManagementUrl = None,
     username: Username = None,

@@ -101,7 +101,7 @@ async def test_what_is_pushed_while_the_broker_or_the_agent_is_away_is_live_when
 
 @pytest.mark.soak
 async def test_a_gateway_that_lost_its_state_asks_for_it(installation: Installed) -> None:
-    """R22: within a heartbeat and a tick, not only when the agents send everything by themselves after ten minutes."""
+    """R22: within a heartbeat and a tick, and not only after the ten minutes that agents keep by themselves."""
     async with _over(installation) as (made, _):
         commit = await _push(made, "one\n")
         await _applied(made, commit)
