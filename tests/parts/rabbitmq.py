@@ -15,6 +15,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
@@ -197,9 +198,12 @@ class Broker:
         return f"{ended} ended:\n{said}\n{self.log()[-4000:]}" if ended else None
 
     def _serves(self) -> bool:
-        with suppress(HTTPError, URLError, OSError):
+        try:
             return _listens(self._amqp) and bool(self.ask("GET", "overview"))
-        return False
+        except HTTPError as error:
+            return error.code == HTTPStatus.UNAUTHORIZED  # it has other users than the usual one
+        except (URLError, OSError):
+            return False
 
     def _end(self, how: signal.Signals) -> None:
         """End the node, then its port mapper; a node that does not end by itself is killed."""
