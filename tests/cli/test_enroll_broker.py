@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
+from agent.app.config import load_config
 from bellpull.runtime.config import SecretRef
 from bellpull.runtime.rabbitmq.connect import connect
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
@@ -64,6 +65,9 @@ def test_the_agents_user_is_made_with_what_its_configuration_says(
     assert RabbitMQSettings.model_validate(said) == RabbitMQSettings(
         url=broker.url(VHOST), username="enr-1", password=SecretRef(file=Path("broker-password"))
     )
+    queue = load_config(gateway / "enr-1/agent.yaml").queue
+    assert queue is not None
+    assert (queue.rabbitmq.username, queue.rabbitmq.url) == ("enr-1", broker.url(VHOST))
     path = gateway / "enr-1/broker-password"
     assert path.stat().st_mode & 0o777 == 0o600
     assert knows(broker, VHOST, "enr-1", _password(gateway))
