@@ -1,9 +1,10 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import apsw
 import orjson
 import pytest
 
@@ -12,7 +13,9 @@ from bellpull.runtime.address import Address
 from bellpull.runtime.http import serve
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.secret import Secret
+from gateway.adapters.append import Appended, Event, append
 from gateway.adapters.journal import open_journal
+from gateway.adapters.life import Append
 from gateway.app.hooks import Hooks
 from gateway.app.intake import MAX_BODY
 from tests.gateway.github import NOW, SECRET, SOURCE, signature
@@ -96,10 +99,26 @@ async def test_a_body_beyond_the_limit_is_cut_while_it_comes(tmp_path: Path) -> 
     assert declared == 413
 
 
+def full_at_first() -> Append:
+    """Return what appends, on a disk that is full until that was noticed: then the upkeep has its way."""
+    full = [True]
+
+    def write(disk: apsw.Connection, deliveries: Sequence[Sequence[Event]]) -> list[Appended]:
+        if full:
+            disk.pragma("max_page_count", 1)
+        try:
+            return append(disk, deliveries)
+        except apsw.FullError:
+            full.clear()
+            raise
+
+    return write
+
+
 async def test_a_journal_that_cannot_write_is_503_and_come_again(tmp_path: Path) -> None:
     """Never a 2xx for what is not on disk, and never another 5xx; what is oldest makes room for what comes (R4)."""
     async with listener(tmp_path) as hooks:
-        await hooks.journal.database.write(lambda disk: disk.execute("PRAGMA max_page_count = 1"), within_s=5)
+        hooks.journal._append = full_at_first()
         each = [{"X-GitHub-Delivery": f"d{number}"} for number in range(40)]
         answers = await asyncio.gather(*(hooks.post(changes=changes) for changes in each))
         newest = hooks.journal.newest()
