@@ -21,7 +21,7 @@ from typing import Final, NoReturn
 from bellpull.contract.event import ChangeUpdated, RefUpdated
 from bellpull.contract.message import TYPES
 from bellpull.contract.report import Report
-from bellpull.contract.routing import PUSHES
+from bellpull.contract.routing import OUTCOMES, PUSHES
 from bellpull.runtime.logs import logger
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.rabbitmq.connect import BrokerError
@@ -142,24 +142,29 @@ class Telling:
             await asyncio.sleep(pauses.next_s(random.random()))
 
     async def _serve(self, channel: Channel, pauses: Pauses) -> None:
+        for exchange in (PUSHES, OUTCOMES):
+            probe = replace(self._parcels.probe(self._number()), exchange=exchange)
+            if await channel.send(probe) is not Outcome.RETURNED:
+                self._note(f"{exchange} is not there, or may not be published to: run: bellpull broker setup")
+                return
+        pauses.was_of_use()
+        self._problem = None
         while channel.is_open:
             notices = await self._notices.take(_AT_ONCE, _IDLE_S)
-            outcomes = await asyncio.gather(*(channel.send(self._parcel(each)) for each in notices))
-            for outcome in outcomes:
+            for outcome in await asyncio.gather(*(channel.send(self._parcel(each)) for each in notices)):
                 self._ended.labels(outcome.value).inc()
-            if Outcome.CLOSED in outcomes:
-                self._note("their exchange is not there, or may not be published to: run: bellpull broker setup")
-            elif Outcome.CONFIRMED in outcomes or Outcome.RETURNED in outcomes:
-                pauses.was_of_use()
-                self._problem = None
 
     def _parcel(self, notice: Parcel | _Told) -> Parcel:
         if isinstance(notice, Parcel):
             return notice
-        self._sent += 1
         watches = notice.report.watches
         key = event_key(watches.repository.key, watches.ref.full if watches.ref else "")
-        return self._parcels.outcome(notice.body, key, f"told-{self._sent}")
+        return self._parcels.outcome(notice.body, key, self._number())
+
+    def _number(self) -> str:
+        """Return what no other message on this way is numbered with."""
+        self._sent += 1
+        return f"told-{self._sent}"
 
     def _note(self, problem: str) -> None:
         if self._problem != problem:
