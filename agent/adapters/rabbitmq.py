@@ -27,7 +27,7 @@ from bellpull.contract.routing import HEARTBEATS, REPORTS, agent_queue, report_k
 from bellpull.contract.standing import Standing
 from bellpull.contract.stream import Frame, MessageFrame, Receipt, TickFrame
 from bellpull.contract.text import Name
-from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, LoginRefusedError, connect
+from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, LoginRefusedError, connect, uncancelled
 from bellpull.runtime.rabbitmq.consume import body_of, consuming, seal_of
 from bellpull.runtime.rabbitmq.outcome import Outcome
 from bellpull.runtime.rabbitmq.publish import Parcel, Publisher, open_publisher
@@ -93,10 +93,11 @@ class RabbitMQQueue:
         if message is None or ack is Ack.LEAVE:
             return
         try:
-            if ack is Ack.DEAD_LETTER:
-                await message.reject(requeue=False)
-            else:
-                await message.ack()
+            with uncancelled():
+                if ack is Ack.DEAD_LETTER:
+                    await message.reject(requeue=False)
+                else:
+                    await message.ack()
         except FAILURES as error:
             raise QueueError("the connection to the broker was closed") from error
 
@@ -140,7 +141,8 @@ class RabbitMQQueue:
         connection = await stack.enter_async_context(connect(self._settings, self._folder, self._name))
         publisher = await stack.enter_async_context(open_publisher(connection, self._settings.username, self._name))
         try:
-            channel = await connection.channel()
+            with uncancelled():
+                channel = await connection.channel()
             queue = await channel.get_queue(agent_queue(self._agent), ensure=False)
         except FAILURES as error:
             raise BrokerError(f"no channel: {str(error) or type(error).__name__}") from error

@@ -23,7 +23,7 @@ from bellpull.contract.routing import (
     report_key,
 )
 from bellpull.contract.text import Name
-from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, connect
+from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, connect, uncancelled
 from bellpull.runtime.rabbitmq.consume import body_of, consuming, seal_of
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 
@@ -80,12 +80,13 @@ async def hearing(settings: RabbitMQSettings, folder: Path, name: str) -> AsyncI
 async def _bound(connection: AbstractConnection) -> tuple[AbstractChannel, AbstractQueue]:
     """Return a queue that has everything from now on."""
     try:
-        channel = await connection.channel()
-        queue = await channel.declare_queue(
-            gateway_queue(token_hex(8)), exclusive=True, durable=False, arguments={"x-queue-type": "classic"}
-        )
-        for exchange, key in ((REPORTS, _ALL), (HEARTBEATS, _ALL), (EVENTS, binding_key())):
-            await queue.bind(exchange, key)
+        with uncancelled():
+            channel = await connection.channel()
+            queue = await channel.declare_queue(
+                gateway_queue(token_hex(8)), exclusive=True, durable=False, arguments={"x-queue-type": "classic"}
+            )
+            for exchange, key in ((REPORTS, _ALL), (HEARTBEATS, _ALL), (EVENTS, binding_key())):
+                await queue.bind(exchange, key)
     except FAILURES as error:
         raise BrokerError(f"no queue for what is said: {str(error) or type(error).__name__}") from error
     return channel, queue
@@ -102,7 +103,8 @@ async def _heard(messages: AsyncIterator[AbstractIncomingMessage], name: str) ->
 
 async def _acknowledge(message: AbstractIncomingMessage) -> None:
     try:
-        await message.ack()
+        with uncancelled():
+            await message.ack()
     except FAILURES as error:
         raise BrokerError("the connection was closed") from error
 

@@ -9,8 +9,8 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -28,7 +28,7 @@ from yarl import URL
 from bellpull.runtime.config import SecretError, read_secret
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 
-__all__ = ["FAILURES", "BrokerError", "LoginRefusedError", "check", "connect"]
+__all__ = ["FAILURES", "BrokerError", "LoginRefusedError", "check", "connect", "uncancelled"]
 
 FAILURES: Final = tuple(CONNECTION_EXCEPTIONS)
 """All that the library raises when something is wrong with a connection or a channel."""
@@ -74,6 +74,24 @@ async def connect(
         await _close(connection)
 
 
+@contextmanager
+def uncancelled() -> Iterator[None]:
+    """Tell the library's cancellation from ours: a connection that goes cancels what waits on it.
+
+    Who waits was not cancelled by anybody, and would end by it without a word.
+
+    Raises:
+        ConnectionError: the connection went; one of `FAILURES`.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionError("the connection was closed") from error
+
+
 def check(settings: RabbitMQSettings, folder: Path) -> None:
     """Read the files that the settings name, without connecting; blocks.
 
@@ -85,8 +103,9 @@ def check(settings: RabbitMQSettings, folder: Path) -> None:
 
 async def _open(connection: Connection, settings: RabbitMQSettings, where: str, timeout_s: float) -> None:
     try:
-        async with asyncio.timeout(timeout_s):
-            await connection.connect()
+        with uncancelled():
+            async with asyncio.timeout(timeout_s):
+                await connection.connect()
     except TimeoutError as error:
         raise BrokerError(f"{where}: no answer within {timeout_s:g} s") from error
     except (AuthenticationError, ProbableAuthenticationError) as error:
@@ -106,11 +125,11 @@ async def _close(connection: Connection) -> None:
     whatever thread that happens, where it leaves a coroutine behind. Closed once more, it knows that it is closed.
     """
     try:
-        with suppress(*FAILURES):
+        with suppress(*FAILURES), uncancelled():
             async with asyncio.timeout(_CLOSE_S):
                 await connection.close()
     finally:
-        with suppress(*FAILURES):
+        with suppress(*FAILURES), uncancelled():
             await connection.close()
 
 

@@ -15,7 +15,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 
 from bellpull.contract.message import MAX_BYTES
 from bellpull.contract.routing import SEAL
-from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError
+from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, uncancelled
 
 __all__ = ["body_of", "consuming", "seal_of"]
 
@@ -39,11 +39,12 @@ async def consuming(
         cancelled.set()
 
     try:
-        async with asyncio.timeout(_ANSWER_S):
-            await channel.set_qos(prefetch_count=at_once)
-            underlay = await channel.get_underlay_channel()
-            underlay.on_consumer_cancel_callbacks.add(note_cancelled)
-            await queue.consume(waiting.put)
+        with uncancelled():
+            async with asyncio.timeout(_ANSWER_S):
+                await channel.set_qos(prefetch_count=at_once)
+                underlay = await channel.get_underlay_channel()
+                underlay.on_consumer_cancel_callbacks.add(note_cancelled)
+                await queue.consume(waiting.put)
     except ChannelNotFoundEntity as error:
         raise BrokerError(f"the queue {queue.name} is not there: run: bellpull broker setup") from error
     except FAILURES as error:

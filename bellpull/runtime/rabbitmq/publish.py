@@ -32,7 +32,7 @@ from aio_pika.exceptions import (
 
 from bellpull.contract.message import MEDIA_TYPE
 from bellpull.contract.routing import SEAL
-from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, connect
+from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, connect, uncancelled
 from bellpull.runtime.rabbitmq.outcome import Outcome
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 
@@ -100,8 +100,9 @@ async def open_publisher(
         BrokerError: there is no channel to be had.
     """
     try:
-        async with asyncio.timeout(answer_s):
-            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        with uncancelled():
+            async with asyncio.timeout(answer_s):
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
     except FAILURES as error:
         raise BrokerError(f"no channel: {str(error) or type(error).__name__}") from error
     yield Publisher(connection, channel, _From(user, name), answer_s)
@@ -136,7 +137,7 @@ class Publisher:
 
     async def hang_up(self) -> None:
         """Let the connection go; whatever is in flight ends."""
-        with suppress(*FAILURES):
+        with suppress(*FAILURES), uncancelled():
             await self._connection.close()
 
     async def is_blocked(self) -> bool:
