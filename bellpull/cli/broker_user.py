@@ -13,6 +13,7 @@ from typing import Final
 
 from bellpull.cli.broker_access import Access
 from bellpull.cli.broker_difference import check_made, difference_from, write_definitions_of
+from bellpull.cli.failure import FailureError
 from bellpull.cli.new_files import OPEN, NewFile
 from bellpull.contract.text import Name
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
@@ -90,15 +91,24 @@ class BrokerUser:
             with self.access.open() as management:
                 difference_from(management.things(self._vhost), self._things, self._vhost, self.tag)
 
-    def make(self, definitions: Path) -> str:
-        """Make it, or write it to the file `definitions`; return what was done.
+    def make(self, folder: Path) -> str:
+        """Make it, or write it as definitions beside `folder`, which has its files; return what was done.
 
         Raises:
             FailureError: it was not made.
         """
         if not self.access.is_said:
+            definitions = folder.with_name(f"{folder.name}-definitions.json")
             write_definitions_of(self._things, self._vhost, self._hashes(), definitions)
             return f"wrote {definitions}: bring it to the broker, and there: rabbitmqctl import_definitions FILE"
+        try:
+            self._make()
+        except FailureError as error:
+            begin_anew = f"{folder} was written, and nobody is enrolled: remove that folder, and do this again"
+            raise FailureError(*error.lines, begin_anew) from None
+        return f"made  user {self.name} and its queue in RabbitMQ's virtual host {self._vhost}"
+
+    def _make(self) -> None:
         with self.access.open() as management:
             there = management.things(self._vhost)
             change = difference_from(there, self._things, self._vhost, self.tag)
@@ -107,7 +117,6 @@ class BrokerUser:
             management.make(to_definitions(self._things, self._vhost, self._hashes()))
             left = difference_from(management.things(self._vhost), self._things, self._vhost, self.tag)
         check_made(left.add | left.change)
-        return f"made  user {self.name} and its queue in RabbitMQ's virtual host {self._vhost}"
 
     @property
     def _vhost(self) -> str:

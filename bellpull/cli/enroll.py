@@ -116,7 +116,7 @@ def enroll(
         if user:
             user.look()
         make(folder, files)
-        made = user.make(folder.with_name(f"{folder.name}-definitions.json")) if user else None
+        made = user.make(folder) if user else None
         write_record(record, admitted.record)
     print(files["agent.yaml"].data.decode(), end="")
     _say(folder, record, url, made)

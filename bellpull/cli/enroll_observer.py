@@ -60,7 +60,7 @@ def enroll_observer(  # noqa: PLR0917  # what the verb was told
             **user.files(),
         },
     )
-    made = user.make(folder.with_name(f"{folder.name}-definitions.json"))
+    made = user.make(folder)
     write_record(path, record)
     print(configuration, end="")
     for line in (made, f"wrote {path}", f"wrote {folder}: bring it to who listens; it holds the password"):
