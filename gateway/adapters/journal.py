@@ -53,7 +53,13 @@ _ANNOUNCED: Final = """SELECT e.seq, e.event_id, e.repository, e.ref, e.commit_i
 
 @asynccontextmanager
 async def open_journal(
-    path: Path, now: datetime, *, limits: Limits = _LIMITS, meter: Meter | None = None, forwards: bool = False
+    path: Path,
+    now: datetime,
+    *,
+    limits: Limits = _LIMITS,
+    meter: Meter | None = None,
+    forwards: bool = False,
+    anew: bool = False,
 ) -> AsyncIterator["SqliteJournal"]:
     """Open or make the journal, begin an epoch, and close it at the end; a damaged one is moved aside (R10).
 
@@ -63,6 +69,7 @@ async def open_journal(
         limits: what it may hold.
         meter: takes its figures.
         forwards: whether what is accepted waits for a broker (`gateway.adapters.outgoing`).
+        anew: whether all are told to look at everything where a new one is made, in place of one that was lost.
 
     Raises:
         JournalError: it cannot be opened, or another major version of the program wrote it.
@@ -74,7 +81,7 @@ async def open_journal(
         note(path.parent, str(damage), now)
 
     async def begin() -> SqliteJournal:
-        journal = SqliteJournal(limits, forwards=forwards)
+        journal = SqliteJournal(limits, forwards=forwards, anew=anew)
         await journal.open(path, now, meter)
         return journal
 
@@ -93,10 +100,11 @@ class SqliteJournal:
 
     database: Database
 
-    def __init__(self, limits: Limits, *, forwards: bool = False) -> None:
+    def __init__(self, limits: Limits, *, forwards: bool = False, anew: bool = False) -> None:
         self.epoch = ""
         self._limits = limits
         self._forwards = forwards
+        self._anew = anew
         self._append: Append = append_outgoing if forwards else append
         self._removed = removed_unsent if forwards else nothing_removed
         self._newest = 0
@@ -141,7 +149,15 @@ class SqliteJournal:
 
     def _start(self, connection: apsw.Connection, word: str, now: datetime) -> int:
         removed = self._removed(connection)
-        return begin(connection, word, now, removed=removed, forwards=self._forwards, write=self._append)
+        return begin(
+            connection,
+            word,
+            now,
+            removed=removed,
+            forwards=self._forwards,
+            anew=self._anew,
+            write=self._append,
+        )
 
     def _sign(self, connection: apsw.Connection, now: datetime, *, turned_away: bool) -> Appended:
         removed = self._removed(connection)

@@ -48,13 +48,18 @@ def begin(
     *,
     removed: bool = False,
     forwards: bool = False,
+    anew: bool = False,
     write: Append = append,
 ) -> int:
-    """Write the epoch of this start, a sign, and the resync that is due; return the last number in use."""
+    """Write the epoch of this start, a sign, and the resync that is due; return the last number in use.
+
+    With `anew` one is due from a new journal, too: it may stand for one that was lost, with what waited in it. Over
+    the stream every agent finds that out by itself, as its place is of another epoch; over a broker nobody does.
+    """
     forwarded = connection.execute("SELECT forwards FROM epochs ORDER BY place DESC LIMIT 1").get
     values = (word, last_number(connection) + 1, microseconds(now), forwards)
     connection.execute("INSERT INTO epochs (word, first, started, forwards) VALUES (?, ?, ?, ?)", values)
-    if forwarded is None:
+    if forwarded is None and not anew:
         connection.execute("UPDATE life SET seen = ?", (microseconds(now),))
     else:
         sign(connection, now, removed=removed, turned_on=forwards and not forwarded, write=write)

@@ -39,7 +39,8 @@ async def open_storage(
     """Open both files of the folder `data`; at the end write the last sign of life, and close them.
 
     With `forwards` what is accepted waits for a broker. Without, what still waits for one stays as it is, and is
-    heard over the stream like all else.
+    heard over the stream like all else. A state without a journal says that this one is in place of one that was
+    lost: who listens to a broker does not find that out, so all are told to look at everything.
 
     Raises:
         JournalError: the journal cannot be opened.
@@ -47,11 +48,17 @@ async def open_storage(
         DiskFailed: one of them cannot be read.
     """
     files = FileMetrics(metrics)
+    ran_before = await asyncio.to_thread((data / "state.db").exists)
     limits = Limits(max_bytes=settings.max_bytes, keep=settings.keep, reserve=True)
     words = Limits(max_bytes=STATE_BYTES, keep=settings.keep)
     async with (
         open_journal(
-            data / "journal.db", utc_now(), limits=limits, meter=files.of("journal"), forwards=forwards
+            data / "journal.db",
+            utc_now(),
+            limits=limits,
+            meter=files.of("journal"),
+            forwards=forwards,
+            anew=forwards and ran_before,
         ) as journal,
         open_state(data / "state.db", utc_now(), limits=words, meter=files.of("state")) as state,
     ):
