@@ -1,11 +1,9 @@
 """The embedded queue as the transport suite drives it: the gateway's listener for agents, with a network between."""
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
-from hashlib import sha256
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -14,31 +12,19 @@ import pytest
 
 from agent.adapters.stream import StreamQueue
 from agent.core.reconnect import Patience, Ways
-from bellpull.contract.ids import agent_message_id
-from bellpull.contract.message import Message, encode
-from bellpull.contract.report import Report
-from bellpull.contract.seal import PinnedKey, SealType, seal
-from bellpull.contract.text import Name
+from bellpull.contract.message import Message
 from bellpull.runtime.address import Address
-from bellpull.runtime.clock import utc_now
 from bellpull.runtime.http import client, serve
-from bellpull.runtime.jose import generate, public_jwk
-from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.secret import Secret
-from gateway.adapters.backup import back_up
-from gateway.adapters.journal import SqliteJournal, open_journal
-from gateway.adapters.state import SqliteState, open_state
 from gateway.app import streams
-from gateway.app.agents import AgentsParts, agents_app
-from gateway.app.enrolment import Enrolment, Enrolments, TokenHash
+from gateway.app.agents import agents_app
 from tests.deploy import shipped
-from tests.gateway.examples import GITHUB, PRODUCTION, T0, WEB
-from tests.parts.breaking import Breaking, Cut
+from tests.parts.breaking import Breaking
 from tests.parts.nginx import PORT, Nginx
+from tests.suites.gateway import TOKEN, GatewayParts
 
 __all__ = ["BUFFERING", "PLAIN", "Embedded", "Route", "embedded"]
 
-TOKEN: Final = "bpa_web-1_" + "s" * 43
 PATIENCE: Final = Patience(silence_s=0.5, soon_s=0.4, wait_s=1)
 _PROXY: Final = """
 server {{
@@ -68,50 +54,23 @@ class Route(StrEnum):
     BEHIND = "nginx, network"
 
 
-class Embedded:
+class Embedded(GatewayParts):
     """One gateway and one agent's end; made by `embedded`."""
 
-    installation = "acme"
     queue: StreamQueue
+    is_exact = True
+    tells = True
+    ends = b"\n"
 
     def __init__(self, folder: Path, network: Breaking) -> None:
-        self._folder = folder
-        self._network = network
-        self._gateway = AsyncExitStack()
-        self._key, self._agent_key = generate(), generate()
-        self.keys: Mapping[str, PinnedKey] = {self._key.kid: PinnedKey(verifier=self._key.public)}
-        self.records = {WEB: self.record()}
+        super().__init__(folder, network)
         self.port = 0
-        self.journal: SqliteJournal
-        self.state: SqliteState
-        self.metrics: Metrics
-
-    def record(self, *repositories: str) -> Enrolment:
-        """Return the agent's record."""
-        return Enrolment(
-            agent=WEB,
-            environments=(PRODUCTION,),
-            repositories=repositories or ("github.com/acme/site",),
-            token=TokenHash(sha256=sha256(TOKEN.encode()).hexdigest()),
-            keys=(public_jwk(self._agent_key.public),),
-        )
 
     async def start(self) -> None:
         """Start the gateway, at the same port as before."""
-        self.metrics = Metrics()
-        enter = self._gateway.enter_async_context
-        self.journal = await enter(open_journal(self._folder / "journal.db", utc_now()))
-        self.state = await enter(open_state(self._folder / "state.db", utc_now()))
-        parts = AgentsParts(
-            installation=Name(self.installation),
-            journal=self.journal,
-            state=self.state,
-            enrolments=lambda: Enrolments(self.records),
-            signer=lambda: self._key,
-            metrics=self.metrics,
-        )
+        parts = await self.open(forwards=False)
         address = Address(host="127.0.0.1", port=self.port)
-        self.port = (await enter(serve(agents_app(parts), address, name="agents"))).port
+        self.port = (await self._gateway.enter_async_context(serve(agents_app(parts), address, name="agents"))).port
         self._network.release()
 
     async def stop(self) -> None:
@@ -120,73 +79,13 @@ class Embedded:
         await asyncio.sleep(0.01)
         await self._gateway.aclose()
 
-    async def accept(self, *messages: Message) -> None:
-        """See `Harness`."""
-        for message in messages:
-            await self.journal.accept(
-                [message], source=GITHUB, delivery=message.id, body_digest="0" * 64, now=utc_now()
-            )
-
-    def seal(self, data: Report) -> tuple[str, bytes]:
-        """See `Harness`."""
-        id_ = agent_message_id(data.agent, data.epoch, data.seq)
-        body = encode(Message(id=id_, source="//acme/agents/web-1", time=T0, data=data))
-        sealed = seal(
-            body, seal_type=SealType.REPORT, audience=self.installation, now=utc_now(), signer=self._agent_key
-        )
-        return sealed, body
-
-    async def counted(self, data: Report) -> int:
-        """See `Harness`."""
-        assert data.watches.ref is not None
-        answers = await self.state.answers(data.watches.repository.key, data.watches.ref.full, T0)
-        return sum(answer.commit == data.commit for answer in answers)
-
-    async def restart(self) -> None:
-        """See `Harness`."""
-        await self.stop()
-        await self.start()
-
-    async def back_up(self) -> None:
-        """See `Harness`; it goes on running."""
-        kept = self._folder / "kept.db"
-        kept.unlink(missing_ok=True)
-        await asyncio.to_thread(back_up, self._folder / "journal.db", kept, lambda _: None)
-
-    async def restore(self) -> None:
-        """See `Harness`."""
-        await self._replace(self._folder / "kept.db")
-
-    async def empty(self) -> None:
-        """See `Harness`."""
-        await self._replace(None)
-
-    async def _replace(self, kept: Path | None) -> None:
-        """Put another journal in place of the one there is, or none."""
-        await self.stop()
-        for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
-            (self._folder / name).unlink(missing_ok=True)
-        if kept is not None:
-            await asyncio.to_thread(shutil.copyfile, kept, self._folder / "journal.db")
-        await self.start()
-
-    async def expire(self) -> None:
-        """See `Harness`."""
-        await self.journal.database.write(lambda c: c.execute("DELETE FROM events").fetchall(), within_s=5)
-
-    def cut(self, *cuts: Cut) -> None:
-        """See `Harness`."""
-        self._network.break_all()
-        self._network.cuts.extend(cuts)
+    async def again(self, *messages: Message) -> None:
+        """See `Harness`: the place that the agent opens at says it."""
 
     def lead_to_itself(self) -> None:
         """Take away what is between the network and the gateway."""
         self._network.target = self.port
         self._network.break_all()
-
-    def passed(self) -> bytes:
-        """See `Harness`."""
-        return bytes(self._network.passed)
 
 
 def _configured(proxy: str | None, target: int, folder: Path) -> str:
