@@ -170,6 +170,11 @@ def _no_password() -> str:
 
 
 def _why(error: BaseException) -> str:
+    cause = error.__cause__ or error  # the library makes errors of its own of those of TLS, with their numbers
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {cause.verify_message} (ca says who may sign it)"
+    if isinstance(cause, ssl.SSLError):
+        return f"no TLS: {cause.reason or cause}"
     if isinstance(error, ConnectionError) and error.errno:
         return os.strerror(error.errno).lower()
     return str(getattr(error, "strerror", None) or error) or type(error).__name__
