@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(300)
 PAGE = (Path(__file__).parent.parent / "docs/how-to/observe.md").read_text()
 BRIDGE = "Bring it to another broker"
 GATEWAY = "bellpull_gateway"
-SITE = "github%2ecom.acme/site.branch.main"
+SITE = "github%2ecom.acme.site.branch.main"
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,14 @@
 """Where messages go in RabbitMQ: the names of its exchanges and queues, and the keys under which they are published.
 
-Events have topic keys of four words, `host.path.kind.ref`, within 255 bytes (R25).
+Events have topic keys of five words, `host.owner.name.kind.ref`, within 255 bytes (R25): a path is cut at its first
+slash, as a topic exchange compares whole words, and who hears is mostly said by owner; one without a slash has none.
 
 Case is folded. Each word escapes what would break it (`.`, `*`, `#`, `%`, `!`, controls, what is not ASCII) as
 `%xx`, and one beyond its own budget ends in `!` and a hash, so that bindings with a wildcard for a word keep
 working. Two different (folded) names never share a key, bar a collision of SHA-256 cut to 80 bits.
 """
 
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Final
 
@@ -27,6 +29,7 @@ __all__ = [
     "binding_key",
     "gateway_queue",
     "observer_queue",
+    "owner_and_name",
     "report_key",
     "routing_key",
 ]
@@ -48,25 +51,36 @@ OUTCOMES: Final = "bellpull.notify.outcomes"
 SEAL: Final = "bellpull-seal"
 """The header with the seal over the body; the others are for people, and never read."""
 
-BUDGETS: Final = (60, 90, 8, 90)
-"""Bytes for each word; with three dots they stay below AMQP's 255."""
+BUDGETS: Final = (60, 40, 60, 8, 83)
+"""Bytes for each word; with four dots they stay within AMQP's 255."""
+_NO_OWNER: Final = "!"
+"""The word of a path without a slash; no name has it, as it is escaped there."""
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_/:@+~=,")
 _HASH_DIGITS: Final = 20
 
 
 def routing_key(repository: Repository, ref: Ref) -> str:
     """Return the key under which an event about `ref` of `repository` is published."""
-    words = (repository.host, repository.path, ref.kind.value, ref.name)
-    return ".".join(_word(word.casefold(), budget) for word, budget in zip(words, BUDGETS, strict=True))
+    return ".".join(_words((repository.host, *owner_and_name(repository.path), ref.kind.value, ref.name)))
 
 
-def binding_key(host: str | None = None, path: str | None = None) -> str:
-    """Return what binds a queue to every ref of a repository; None stands for any host, or any path."""
-    words = (host, path)
-    bound = (
-        "*" if word is None else _word(word.casefold(), budget) for word, budget in zip(words, BUDGETS, strict=False)
-    )
-    return ".".join((*bound, "*", "*"))
+def binding_key(host: str | None = None, owner: str | None = None, name: str | None = None) -> str:
+    """Return what binds a queue to every ref of repositories; None stands for any host, owner or name."""
+    return ".".join((*_words((host, owner, name)), "*", "*"))
+
+
+def owner_and_name(path: str) -> tuple[str, str]:
+    """Return the two parts of a path that become words; the first is empty where the path has no slash."""
+    owner, slash, name = path.partition("/")
+    return (owner, name) if slash else ("", path)
+
+
+def _words(words: Iterable[str | None]) -> Iterator[str]:
+    for word, budget in zip(words, BUDGETS, strict=False):
+        if word is None:
+            yield "*"
+        else:
+            yield _word(word.casefold(), budget) or _NO_OWNER
 
 
 def agent_queue(agent: Name) -> str:

@@ -25,7 +25,7 @@ class Observer(Settings):
     observer: Annotated[Name, kind(Name)]
     """The observer's name, and its user's in RabbitMQ."""
     repositories: Patterns
-    """What it hears of: `HOST/PATH`, `HOST/**`, `*/PATH` or `**`; other patterns cannot be granted exactly."""
+    """What it hears of: `HOST/PATH`, `HOST/OWNER/**`, `HOST/**`, `*/PATH`, `**`; others cannot be granted exactly."""
     types: Annotated[tuple[Kind, ...], Field(min_length=1)] = tuple(Kind)
     """What it hears: `pushes`, `outcomes`, or both."""
 

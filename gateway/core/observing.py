@@ -5,8 +5,8 @@ agents' are, a message that misses its agent would count as taken because an obs
 wait for their queues, too. An observer's queue is bounded, and what finds no room in it is gone.
 
 What an observer is not granted must not reach its queue, as there is nobody behind it who would leave it alone. A
-topic exchange compares whole words, and a key has the repository in two, host and path. So only patterns that say
-just that can be granted: `HOST/PATH`, all of a host, a path on every host, everything.
+topic exchange compares whole words, and a key has the repository in three: host, owner and name. So only patterns
+that say just that can be granted: `HOST/PATH`, all of an owner, all of a host, the same on every host, everything.
 """
 
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from bellpull.contract.routing import (
     REPORTS,
     binding_key,
     observer_queue,
+    owner_and_name,
 )
 from bellpull.contract.text import Name
 from gateway.core.things import Binding, Permission, Queue, Thing, TopicPermission, User, arguments, exactly
@@ -58,12 +59,18 @@ def exactly_bound_to(pattern: str) -> str:
     if pattern == "**":
         return binding_key()
     host, _, path = pattern.partition("/")
-    if ("*" in host and host != "*") or ("*" in path and path != "**"):
+    owner, name = owner_and_name(path)
+    words = (
+        None if host == "*" else host,
+        None if path == "**" else owner,
+        None if name == "**" else name,
+    )
+    if any("*" in word for word in words if word is not None):
         raise ValueError(
-            f"{pattern} cannot be granted to an observer without more than that, as RabbitMQ compares host and "
-            "path as a whole: say HOST/PATH, HOST/**, */PATH or **"
+            f"{pattern} cannot be granted to an observer without more than that, as RabbitMQ compares host, owner "
+            "and name as a whole: say HOST/PATH, HOST/OWNER/**, HOST/**, */PATH or **"
         )
-    return binding_key(None if host == "*" else host, None if path == "**" else path)
+    return binding_key(*words)
 
 
 def of_observer(observer: Name, interest: Interest, tag: str) -> frozenset[Thing]:

@@ -8,9 +8,9 @@ Agents may read their own queue and publish under their own key, the gateways ma
 back, and nobody who runs may make, bind, empty or remove what is here. Topic permissions let everything pass where
 there are none, so agents have one for each exchange, also for that to which they have no way.
 
-Bindings hear at least what an agent's patterns admit: a part of a word cannot be compared, so that `HOST/ORG/*` is
-bound as all of HOST, and a pattern with a star in its host as all hosts that have its path, or as everything. What an
-agent hears beyond its own it leaves alone. Observers (`gateway.core.observing`) are bound to exchanges of their own.
+Bindings hear at least what an agent's patterns admit: a part of a word cannot be compared, so that `HOST/a*/NAME` is
+bound as that name of all owners, and a pattern with a star in its host as all hosts that have the rest. What an agent
+hears beyond its own it leaves alone. Observers (`gateway.core.observing`) are bound to exchanges of their own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +27,7 @@ from bellpull.contract.routing import (
     agent_key,
     agent_queue,
     binding_key,
+    owner_and_name,
     report_key,
 )
 from bellpull.contract.text import Name
@@ -109,7 +110,8 @@ def bound_to(pattern: str) -> str:
     host, slash, path = pattern.partition("/")
     if not slash or "**" in host:
         return binding_key()
-    return binding_key(*(None if "*" in word else word for word in (host, path)))
+    owner, name = ("*", "*") if "**" in path.partition("/")[0] else owner_and_name(path)
+    return binding_key(*(None if "*" in word else word for word in (host, owner, name)))
 
 
 def _exchanges() -> Iterator[Thing]:

@@ -61,7 +61,7 @@ def test_what_is_missing_is_shown_made_and_not_made_again(setup: Callable[..., E
     shown = first.out.splitlines()
     assert f"add     virtual host {VHOST}" in shown
     assert "add     queue bellpull.agent.cli-1" in shown
-    assert "add     binding bellpull.events -> bellpull.agent.cli-1: github%2ecom.*.*.*" in shown
+    assert "add     binding bellpull.events -> bellpull.agent.cli-1: github%2ecom.acme.*.*.*" in shown
     assert all(line.startswith("add     ") for line in shown)
     assert f"virtual host {VHOST}: {len(shown)} made, 0 changed, 0 removed" in first.err
     assert {each["name"] for each in broker.ask("GET", f"queues/{VHOST}")} == {

@@ -120,14 +120,14 @@ def test_a_renewed_agent_has_a_new_password_and_what_its_new_record_says(
     """R21, R26."""
     assert enroll("-r", "github.com/acme/lib").code == 0
     before = _password(gateway)
-    assert "github%2ecom.acme/lib.*.*" in _bound(broker)
+    assert "github%2ecom.acme.lib.*.*" in _bound(broker)
     (gateway / "agents/enr-1.yaml").unlink()
     (gateway / "enr-1").rename(gateway / "before")
     ended = enroll()
     assert ended.code == 0, ended.err
     assert not knows(broker, VHOST, "enr-1", before)
     assert knows(broker, VHOST, "enr-1", _password(gateway))
-    assert _bound(broker) == {"agent.enr-1", "github%2ecom.acme/site.*.*"}
+    assert _bound(broker) == {"agent.enr-1", "github%2ecom.acme.site.*.*"}
 
 
 def test_an_agent_without_a_record_goes_with_prune(enroll: Enroll, gateway: Path, broker: Broker) -> None:

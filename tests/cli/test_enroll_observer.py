@@ -73,8 +73,8 @@ def test_it_gets_all_that_listening_needs_and_its_record_is_no_agents(
     seal = load_private((gateway / "secrets/seal.jwk").read_bytes())
     assert list(load_pinned((folder / "gateway-keys.json").read_bytes())) == [seal.kid]
     assert _bound(broker, "chat") == {
-        ("bellpull.notify.pushes", "github%2ecom.acme/site.*.*"),
-        ("bellpull.notify.pushes", "git%2eexample.a/b.*.*"),
+        ("bellpull.notify.pushes", "github%2ecom.acme.site.*.*"),
+        ("bellpull.notify.pushes", "git%2eexample.a.b.*.*"),
     }
     assert load_enrolments(gateway / "agents").records == {}
     (record,) = load_observers(gateway / "observers").records.values()
@@ -110,7 +110,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "a pattern that cannot be granted exactly": (
         ["--observer", "chat", "-r", "github.com/acme/*"],
         1,
-        "say HOST/PATH, HOST/**, */PATH or **",
+        "say HOST/PATH, HOST/OWNER/**, HOST/**, */PATH or **",
     ),
     "a type that is none": (["--observer", "chat", *SITE, "--type", "gossip"], 1, "types[0]: "),
     "a type for an agent": (["web-1", *SITE, "--type", "pushes"], 2, "--type"),

@@ -34,9 +34,11 @@ def _folded(names: _Names) -> tuple[str, ...]:
 @example(("h", "a", RefKind.BRANCH, "a" * 91), ("h", "a", RefKind.BRANCH, "a" * 90 + "b"))
 @example(("h", "a", RefKind.BRANCH, "x.y"), ("h", "a", RefKind.BRANCH, "x%2ey"))
 @example(("h.a", "b", RefKind.BRANCH, "c"), ("h", "a.b", RefKind.BRANCH, "c"))
+@example(("h", "a/b", RefKind.BRANCH, "c"), ("h", "a.b", RefKind.BRANCH, "c"))
+@example(("h", "!/b", RefKind.BRANCH, "c"), ("h", "b", RefKind.BRANCH, "c"))
 @example(("h", "A", RefKind.BRANCH, "Main"), ("h", "a", RefKind.BRANCH, "main"))
 @example(("h", "a", RefKind.BRANCH, "stra\u00dfe"), ("h", "a", RefKind.BRANCH, "STRASSE"))
-@example(("h", "a", RefKind.BRANCH, "a" * 91), ("h", "a", RefKind.BRANCH, "a" * 69 + "!9b9fe7f0a48c2b9aeb70"))
+@example(("h", "a", RefKind.BRANCH, "a" * 91), ("h", "a", RefKind.BRANCH, "a" * 62 + "!9b9fe7f0a48c2b9aeb70"))
 def test_two_names_share_a_key_exactly_when_they_differ_in_case_only(one: _Names, other: _Names) -> None:
     assert (_key(one) == _key(other)) == (_folded(one) == _folded(other))
 
@@ -51,10 +53,10 @@ def test_names_that_differ_in_one_word_have_other_keys(names: _Names, at: int, o
 
 
 @given(_NAMES)
-def test_a_key_is_four_words_within_their_budgets_and_amqps(names: _Names) -> None:
+def test_a_key_is_five_words_within_their_budgets_and_amqps(names: _Names) -> None:
     key = _key(names)
     words = key.split(".")
-    assert len(words) == 4
+    assert len(words) == 5
     assert all(0 < len(word) <= budget for word, budget in zip(words, BUDGETS, strict=True))
     assert len(key.encode("ascii")) <= 255
     assert not set(key) & set("*#")
@@ -70,9 +72,11 @@ def test_the_words_before_the_ref_are_those_of_the_repository_alone(host: str, p
 @pytest.mark.parametrize(
     ("names", "key"),
     [
-        (("github.com", "acme/site", RefKind.BRANCH, "main"), "github%2ecom.acme/site.branch.main"),
-        (("github.com", "Acme/Site", RefKind.TAG, "v1.0"), "github%2ecom.acme/site.tag.v1%2e0"),
-        (("h", "a", RefKind.BRANCH, "a" * 91), "h.a.branch." + "a" * 69 + "!9b9fe7f0a48c2b9aeb70"),
+        (("github.com", "acme/site", RefKind.BRANCH, "main"), "github%2ecom.acme.site.branch.main"),
+        (("github.com", "Acme/Site", RefKind.TAG, "v1.0"), "github%2ecom.acme.site.tag.v1%2e0"),
+        (("h", "group/sub/site", RefKind.BRANCH, "main"), "h.group.sub/site.branch.main"),
+        (("h", "!", RefKind.BRANCH, "main"), "h.!.%21.branch.main"),
+        (("h", "a", RefKind.BRANCH, "a" * 91), "h.!.a.branch." + "a" * 62 + "!9b9fe7f0a48c2b9aeb70"),
     ],
 )
 def test_keys_are_these_and_stay_these(names: _Names, key: str) -> None:

@@ -41,7 +41,8 @@ this installation (`aud`) and for what it is (`typ`). Fields beyond a schema are
 are not here. How to observe is in the how-to of that name."""
 _WORDS: Final = {
     "host": "The repository's host.",
-    "path": "The repository's path.",
+    "owner": "The repository's path up to its first slash; `!` where it has none.",
+    "name": "The rest of the path.",
     "kind": "`branch` or `tag`.",
     "ref": "The branch or tag.",
 }
@@ -118,7 +119,7 @@ def _topic(exchange: str, about: str, kinds: tuple[type[Data], ...]) -> dict[str
     budgets = dict(zip(_WORDS, BUDGETS, strict=True))
     return {
         "address": ".".join(f"{{{word}}}" for word in _WORDS),
-        "description": f"{about} Published under a key of four words, each with its case folded and escaped.",
+        "description": f"{about} Published under a key of five words, each with its case folded and escaped.",
         "parameters": {
             word: {"description": f"{what} At most {budgets[word]} bytes; what is longer ends in a hash."}
             for word, what in _WORDS.items()

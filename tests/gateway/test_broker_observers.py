@@ -77,7 +77,7 @@ _NO_OBSERVER_MAY: dict[str, Attempt] = {
         )
         for exchange in (EVENTS, REPORTS, HEARTBEATS, PUSHES, OUTCOMES, DEAD_LETTERS)
     },
-    "unbind its queue": lambda channel: channel.queue_unbind(MINE, PUSHES, "git%2eexample.*.*.*"),
+    "unbind its queue": lambda channel: channel.queue_unbind(MINE, PUSHES, "git%2eexample.*.*.*.*"),
     "publish an event": _publish(EVENTS, _key("github.com", "acme/site")),
     "publish a push": _publish(PUSHES, _key("github.com", "acme/site")),
     "publish an outcome": _publish(OUTCOMES, _key("github.com", "acme/site")),

@@ -104,7 +104,7 @@ _NO_AGENT_MAY: dict[str, Attempt] = {
     "unbind its queue": _unbind(agent_queue(ME)),
     "unbind another's queue": _unbind(agent_queue(OTHER)),
     "bind exchanges": lambda channel: channel.exchange_bind(REPORTS, EVENTS, EVERYTHING),
-    "publish an event": _publish(EVENTS, "github%2ecom.acme/site.branch.main"),
+    "publish an event": _publish(EVENTS, "github%2ecom.acme.site.branch.main"),
     "publish an event to itself": _publish(EVENTS, agent_key(ME)),
     "publish an event under its own key": _publish(EVENTS, report_key(ME)),
     "publish to the default exchange": _publish("", agent_queue(OTHER)),
@@ -199,7 +199,7 @@ async def test_a_gateways_event_is_heard_by_agents_and_by_every_gateway(site: In
         await channel.queue_declare("bellpull.gw.1", exclusive=True)
         await channel.queue_bind("bellpull.gw.1", EVENTS, EVERYTHING)
         await _emptied(site)
-        await _attempt(site, GATEWAY, _publish(EVENTS, "github%2ecom.acme/site.branch.main", GATEWAY))
+        await _attempt(site, GATEWAY, _publish(EVENTS, "github%2ecom.acme.site.branch.main", GATEWAY))
         assert (await channel.basic_get("bellpull.gw.1", no_ack=True)).body == b"{}"
     assert await _emptied(site) == {ME: 1, OTHER: 1, NEAR: 1}
 

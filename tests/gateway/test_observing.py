@@ -34,7 +34,10 @@ def _exact(pattern: str) -> str | None:
 
 
 _GRANTED = st.sampled_from(
-    ["**", "*/**", "github.com/**", "GitHub.com/Acme/Site", "*/acme/site", "git.example/a.b+c"]
+    [
+        *("**", "*/**", "github.com/**", "GitHub.com/Acme/Site", "*/acme/site", "git.example/a.b+c"),
+        *("github.com/acme/**", "*/acme/**"),
+    ]
 )
 
 
@@ -53,10 +56,11 @@ def test_what_is_granted_is_heard_and_nothing_else_is(pattern: str, host: str, p
 
 
 @pytest.mark.parametrize(
-    "pattern", ["github.com/acme/*", "github.com/*", "*.com/acme/site", "**/site", "github.com/acme/**", "g**/site"]
+    "pattern",
+    ["github.com/acme/*", "github.com/*", "*.com/acme/site", "**/site", "github.com/a/b/**", "g**/site", "h/**/site"],
 )
 def test_what_cannot_be_bound_exactly_is_refused_and_said(pattern: str) -> None:
-    with pytest.raises(ValueError, match=re.escape("say HOST/PATH, HOST/**, */PATH or **")):
+    with pytest.raises(ValueError, match=re.escape("say HOST/PATH, HOST/OWNER/**, HOST/**, */PATH or **")):
         exactly_bound_to(pattern)
 
 

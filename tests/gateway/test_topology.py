@@ -223,15 +223,23 @@ def test_no_pattern_misses_an_event_that_it_admits(case: tuple[str, str, str], r
 @pytest.mark.parametrize(
     ("pattern", "binding"),
     [
-        ("github.com/acme/site", "github%2ecom.acme/site.*.*"),
-        ("GitHub.com/Acme/Site", "github%2ecom.acme/site.*.*"),
-        ("github.com/acme/*", "github%2ecom.*.*.*"),
-        ("github.com/**", "github%2ecom.*.*.*"),
-        ("*.example/acme/site", "*.acme/site.*.*"),
-        ("*/acme/*", "*.*.*.*"),
-        ("**/site", "*.*.*.*"),
-        ("g**/site", "*.*.*.*"),
-        ("**", "*.*.*.*"),
+        ("github.com/acme/site", "github%2ecom.acme.site.*.*"),
+        ("GitHub.com/Acme/Site", "github%2ecom.acme.site.*.*"),
+        ("github.com/acme/*", "github%2ecom.acme.*.*.*"),
+        ("github.com/acme/**", "github%2ecom.acme.*.*.*"),
+        ("h/group/sub/site", "h.group.sub/site.*.*"),
+        ("h/group/*/site", "h.group.*.*.*"),
+        ("h/*/site", "h.*.site.*.*"),
+        ("h/site", "h.!.site.*.*"),
+        ("h/*", "h.!.*.*.*"),
+        ("h/a**", "h.*.*.*.*"),
+        ("h/a**/site", "h.*.*.*.*"),
+        ("github.com/**", "github%2ecom.*.*.*.*"),
+        ("*.example/acme/site", "*.acme.site.*.*"),
+        ("*/acme/*", "*.acme.*.*.*"),
+        ("**/site", "*.*.*.*.*"),
+        ("g**/site", "*.*.*.*.*"),
+        ("**", "*.*.*.*.*"),
     ],
 )
 def test_a_binding_is_as_narrow_as_whole_words_can_be(pattern: str, binding: str) -> None:
@@ -290,8 +298,10 @@ def test_the_matcher_of_these_tests_is_that_of_a_topic_exchange(binding: str, ke
     assert hears(binding, key) is expected
 
 
-@pytest.mark.parametrize(("host", "path"), list(product([None, "github.com"], [None, "acme/site"])))
-def test_a_binding_hears_every_ref_of_its_repository(host: str | None, path: str | None) -> None:
+@pytest.mark.parametrize(
+    ("host", "owner", "name"), list(product([None, "github.com"], [None, "acme"], [None, "site"]))
+)
+def test_a_binding_hears_every_ref_of_its_repository(host: str | None, owner: str | None, name: str | None) -> None:
     repository = Repository(host=Host("github.com"), path=RepositoryPath("acme/site"))
     for kind in RefKind:
-        assert hears(binding_key(host, path), routing_key(repository, Ref(kind=kind, name=RefName("a.b/c"))))
+        assert hears(binding_key(host, owner, name), routing_key(repository, Ref(kind=kind, name=RefName("a.b/c"))))
