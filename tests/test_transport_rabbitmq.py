@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from agent.ports.queue import QueueError
 from bellpull.runtime.metrics import Metrics
 from gateway.app.config import JournalSettings
 from gateway.app.storage import open_storage
-from tests.gateway.examples import WEB
+from tests.gateway.examples import WEB, report
 from tests.gateway.topologies import GATEWAY, Installed, installed
 from tests.parts.rabbitmq import Broker
-from tests.suites.rabbitmq import brokered
-from tests.suites.transport import Harness, TransportSuite, seed
+from tests.suites.rabbitmq import Brokered, brokered
+from tests.suites.transport import TransportSuite, seed
 
 __all__ = ["seed"]
 
@@ -24,9 +25,19 @@ class TestRabbitMQ(TransportSuite):
             yield made
 
     @pytest.fixture
-    async def harness(self, installation: Installed, tmp_path: Path) -> AsyncIterator[Harness]:
+    async def harness(self, installation: Installed, tmp_path: Path) -> AsyncIterator[Brokered]:
         async with brokered(tmp_path, installation) as made:
             yield made
+
+    async def test_a_report_that_no_gateway_hears_is_not_taken_for_sent(self, harness: Brokered) -> None:
+        """The broker confirms what goes nowhere; said again once a gateway is there, it counts."""
+        seal, body = harness.seal(report(1))
+        await harness.stop()
+        with pytest.raises(QueueError, match="no gateway hears"):
+            await harness.queue.send(seal, body)
+        await harness.start()
+        await harness.queue.send(seal, body)
+        assert await harness.counted(report(1)) == 1
 
 
 async def test_a_journal_in_place_of_one_that_was_lost_has_all_look_at_everything(tmp_path: Path) -> None:

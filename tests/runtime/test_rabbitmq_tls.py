@@ -63,7 +63,7 @@ class Secured:
         return RabbitMQSettings(url=url, username=AGENT, ca=Path(ca), **login)
 
 
-def certificate(name: str) -> dict[str, Path]:
+def certificate(name: str) -> dict[str, Any]:
     """Return the settings for a client certificate."""
     return {"certificate": Path(f"{name}.pem"), "key": Path(f"{name}.key")}
 

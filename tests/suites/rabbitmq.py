@@ -23,6 +23,7 @@ from bellpull.contract.report import Report
 from bellpull.contract.routing import agent_queue
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.config import SecretRef
+from bellpull.runtime.jose import Ed25519Signer
 from bellpull.runtime.rabbitmq import connect as connecting
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from gateway.adapters.outgoing import SqliteOutgoing
@@ -81,6 +82,10 @@ class Brokered(GatewayParts):
             await self.journal.accept(
                 [message], source=GITHUB, delivery=delivery, body_digest="0" * 64, now=utc_now()
             )
+        await self.sent()
+
+    async def sent(self) -> None:
+        """Wait until the broker has all that was accepted."""
         end = monotonic() + _PATIENCE_S
         while await self.outgoing.left():
             assert monotonic() < end, "not sent"
@@ -97,11 +102,24 @@ class Brokered(GatewayParts):
         """See `Harness`: neither journal nor queue; the latter loses something only of an agent that is away."""
         await super().expire()
         await self.journal.sign(utc_now())
-        self._network.hold()
-        self._network.break_all()
+        self.leave_alone()
         where = f"queues/{quote(self._installed.vhost, safe='')}/{agent_queue(WEB)}/contents"
         await asyncio.to_thread(self._installed.broker.ask, "DELETE", where)
+        await self.come_back()
+
+    def leave_alone(self) -> None:
+        """Keep the agent away, until `come_back`."""
+        self._network.hold()
+        self._network.break_all()
+
+    async def come_back(self) -> None:
+        """Let the agent through again; it is not there yet on return."""
         self._network.release()
+
+    @property
+    def signer(self) -> Ed25519Signer:
+        """What the gateway seals with."""
+        return self._key
 
 
 @asynccontextmanager

@@ -253,6 +253,7 @@ class Ears:
         await until(lambda: len(self.told()) > already, lambda: "no resync was told")
         await self.accept(99)
         await self.hears(99)
+        await until(lambda: not self.lost(), lambda: f"lost {self.lost()}")
 
     def heard(self) -> list[str]:
         """Return the ids of all events, as often as they were heard."""
