@@ -13,7 +13,7 @@ import pytest
 
 from bellpull.contract.event import RefUpdated, Resync, Tick
 from bellpull.contract.message import Message, decode
-from bellpull.contract.routing import SEAL, agent_key, agent_queue
+from bellpull.contract.routing import SEAL, agent_key, agent_queue, binding_key
 from bellpull.contract.seal import PinnedKey, SealType, unseal
 from bellpull.contract.text import Name
 from bellpull.runtime.clock import utc_now
@@ -33,7 +33,7 @@ from tests.parts.rabbitmq import Broker
 VHOST = "forwarder"
 WEB = Name("web-1")
 SIGNER = generate()
-ALL = "*.*.*.*"
+ALL = binding_key()
 """The key of every event about a repository of the examples."""
 
 
