@@ -1,4 +1,4 @@
-"""RabbitMQ keeps what every transport does."""
+"""RabbitMQ keeps what every transport does (P12)."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
