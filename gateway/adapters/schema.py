@@ -31,10 +31,13 @@ class Schema:
         major: rises when something is taken away or gets another meaning.
         steps: the statements that make a new file MAJOR.0, then those to MAJOR.1, to MAJOR.2 and so on: what is to
             be added is appended as a further step, and no step ever changes.
+        laws: queries, each with rows only where a value is not what any program writes there. They are asked at
+            each start, so they are of small tables.
     """
 
     major: int = 1
     steps: tuple[tuple[str, ...], ...]
+    laws: tuple[str, ...] = ()
 
     @property
     def minor(self) -> int:

@@ -10,6 +10,11 @@ from gateway.adapters.schema import Schema
 __all__ = ["JOURNAL", "STATE"]
 
 JOURNAL: Final = Schema(
+    laws=(
+        "SELECT 1 FROM sqlite_sequence WHERE typeof(seq) <> 'integer' OR seq NOT BETWEEN 0 AND 9007199254740991",
+        """SELECT 1 FROM epochs WHERE typeof(word) <> 'text' OR word GLOB '*[^a-z0-9]*'
+            OR typeof(first) <> 'integer' OR first NOT BETWEEN 0 AND 9007199254740991""",
+    ),
     steps=(
         (
             """CREATE TABLE epochs (
@@ -37,6 +42,14 @@ JOURNAL: Final = Schema(
 )
 
 STATE: Final = Schema(
+    laws=(
+        # heard: microseconds since 1970, to the year 9999
+        """SELECT 1 FROM agents WHERE typeof(epoch) <> 'integer' OR epoch NOT BETWEEN 0 AND 9007199254740991
+            OR typeof(heard) <> 'integer' OR heard NOT BETWEEN 0 AND 253402300799999999
+            OR typeof(agent) <> 'text' OR typeof(environment) <> 'text'
+            OR typeof(beat_epoch) NOT IN ('integer', 'null') OR typeof(beat_seq) NOT IN ('integer', 'null')
+            OR typeof(full_epoch) NOT IN ('integer', 'null') OR typeof(full_seq) NOT IN ('integer', 'null')""",
+    ),
     steps=(
         (
             """CREATE TABLE agents (

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, closing, nullcontext
 from pathlib import Path
 
 import apsw
@@ -285,3 +285,52 @@ def test_a_check_that_could_not_read_is_told_from_one_that_found_damage(
     """R3: SQLite tells both in a line of text."""
     with nullcontext() if means is None else pytest.raises(means):
         _judge(said)
+
+
+def changed(path: Path, statement: str) -> None:
+    """Change a file as no program does; that must change something."""
+    with closing(apsw.Connection(str(path))) as disk:
+        disk.execute(statement)
+        assert disk.changes() == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE sqlite_sequence SET seq = 'abc'",
+        "UPDATE sqlite_sequence SET seq = NULL",
+        "UPDATE sqlite_sequence SET seq = 9223372036854775807",
+        "UPDATE sqlite_sequence SET seq = -1",
+        "UPDATE epochs SET first = 'x'",
+        "UPDATE epochs SET word = 'no word'",
+        "UPDATE epochs SET word = x'00'",
+        "UPDATE schema SET version = 'x'",
+    ],
+)
+async def test_a_value_that_no_program_writes_is_damage(stopped: Path, statement: str) -> None:
+    """It would end every start, or refuse every push."""
+    changed(stopped, statement)
+    await begun_anew(stopped)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE agents SET epoch = 'x'",
+        "UPDATE agents SET heard = 9000000000000000000",
+        "UPDATE agents SET heard = 'now'",
+        "UPDATE agents SET beat_epoch = 'x'",
+        "UPDATE agents SET full_seq = x'00'",
+        "UPDATE schema SET version = 'x'",
+    ],
+)
+async def test_such_a_value_in_the_state_costs_the_state(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "state.db"
+    async with open_state(path, T0) as state:
+        await state.put_heartbeat(heartbeat(1), issued=T0, received=T0)
+    changed(path, statement)
+    async with open_state(path, T0) as state:
+        assert await state.agents() == {}
+        await state.put_heartbeat(heartbeat(2), issued=T0, received=T0)
+        assert list(await state.agents()) == [WEB]
+    assert path.with_name("state.damaged-20260301T120000Z").exists()
