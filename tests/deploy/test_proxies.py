@@ -72,6 +72,7 @@ class Fronted:
         method, _, url = line.partition(" https://")
         host, slash, path = url.partition("/")
         with closing(Line(host, self.fronts[kind], self.context, self.address)) as connection:
+            connection.connect()
             with suppress(ssl.SSLError, ConnectionError):  # it does not want to hear all of it
                 chunked = not isinstance(body, bytes | None)
                 connection.request(method, slash + path, body, dict(fields), encode_chunked=chunked)
@@ -145,8 +146,26 @@ async def fronted(tmp_path_factory: pytest.TempPathFactory, programs: Mapping[st
         config = shipped.nginx(gateway, path / "tls", context)
         nginx = await stack.enter_async_context(Nginx(programs["nginx"], path / "nginx", config))
         caddy = await stack.enter_async_context(Caddy(programs["caddy"], path / "caddy", shipped.caddy(gateway)))
-        context.load_verify_locations(caddy.authority)
+        await asyncio.to_thread(_has_its_certificates, caddy, context)
         yield Fronted(folder=folder, fronts={"nginx": nginx, "caddy": caddy}, context=context)
+
+
+def _has_its_certificates(caddy: Caddy, context: ssl.SSLContext) -> None:
+    """Wait for what Caddy issues itself: it listens before it has all of it."""
+    with eventually("Caddy has a certificate for each name") as look:
+        while not caddy.authority.exists():
+            look.again()
+        context.load_verify_locations(caddy.authority)
+        for name in (HOOKS, AGENTS):
+            while not _greets(Line(name, caddy, context)):
+                look.again()
+
+
+def _greets(line: Line) -> bool:
+    with closing(line), suppress(ssl.SSLError, ConnectionError):
+        line.connect()
+        return True
+    return False
 
 
 @each_kind
