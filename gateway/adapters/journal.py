@@ -28,8 +28,9 @@ from gateway.adapters.life import Append, begin, last_number, sign
 from gateway.adapters.meter import Meter
 from gateway.adapters.outgoing import append_outgoing, nothing_removed, removed_unsent
 from gateway.adapters.recovery import Damage, recovering
+from gateway.adapters.removal import Rows
 from gateway.adapters.tables import JOURNAL
-from gateway.adapters.upkeep import Kept, Rows
+from gateway.adapters.upkeep import Kept
 from gateway.core.answer import Announcement
 from gateway.core.resume import Epoch, Held, Resume, resume
 from gateway.core.room import Limits

@@ -25,8 +25,9 @@ from gateway.adapters.database import Database, microseconds, moment
 from gateway.adapters.meter import Meter
 from gateway.adapters.recovery import Damage, recovering
 from gateway.adapters.rejected import read_rejections, write_rejections
-from gateway.adapters.tables import STATE
-from gateway.adapters.upkeep import Kept, Rows
+from gateway.adapters.removal import Rows, Shares
+from gateway.adapters.tables import STATE, WORD_BYTES
+from gateway.adapters.upkeep import Kept
 from gateway.core.answer import Announcement, Answer, answer_of, answers_in
 from gateway.core.rejections import Changes, Rejection
 from gateway.core.room import Limits
@@ -41,7 +42,8 @@ _WITHIN_S: Final = 5.0
 _PAGE: Final = 500
 STATE_BYTES: Final = 512 * 1024 * 1024
 _LIMITS: Final = Limits(max_bytes=STATE_BYTES, keep=timedelta(days=30))
-_WORD_ROWS: Final = Rows(table="words", number="place", time="received")
+_SHARES: Final = Shares(table="shares", column="agent", size=WORD_BYTES.format(row="words"))
+_WORD_ROWS: Final = Rows(table="words", number="place", time="received", shares=_SHARES)
 _PUT_WORD: Final = """INSERT INTO words (agent, identity, repository, ref, received, answer, report)
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 _PUT_AGENT: Final = """INSERT INTO agents (agent, epoch, environment, heard) VALUES (?, ?, ?, ?)

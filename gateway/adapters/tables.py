@@ -7,7 +7,10 @@ from typing import Final
 
 from gateway.adapters.schema import Schema
 
-__all__ = ["JOURNAL", "STATE"]
+__all__ = ["JOURNAL", "STATE", "WORD_BYTES"]
+
+WORD_BYTES: Final = "(256 + length({row}.answer) + coalesce(length({row}.report), 0))"
+"""What a word counts as in its agent's share, whatever else of it is in indexes."""
 
 JOURNAL: Final = Schema(
     laws=(
@@ -78,6 +81,18 @@ STATE: Final = Schema(
             )""",
             "CREATE INDEX announcements_by_ref ON announcements (repository, ref, heard)",
             "CREATE INDEX announcements_by_commit ON announcements (commit_id)",
+        ),
+        (
+            "CREATE INDEX words_by_agent ON words (agent, place)",
+            "CREATE TABLE shares (agent TEXT PRIMARY KEY, bytes INTEGER NOT NULL)",
+            f"INSERT INTO shares SELECT agent, sum({WORD_BYTES.format(row='words')}) FROM words GROUP BY agent",  # noqa: S608
+            f"""CREATE TRIGGER word_came AFTER INSERT ON words BEGIN
+                INSERT INTO shares VALUES (NEW.agent, {WORD_BYTES.format(row="NEW")})
+                ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
+            END""",  # noqa: S608 - constants
+            f"""CREATE TRIGGER word_went AFTER DELETE ON words BEGIN
+                UPDATE shares SET bytes = max(bytes - {WORD_BYTES.format(row="OLD")}, 0) WHERE agent IS OLD.agent;
+            END""",  # noqa: S608 - the same
         ),
     ),
 )

@@ -1,7 +1,8 @@
 """What the writing thread does for its file between groups of writes: empty the log, remove old rows, keep a reserve.
 
-All of it is done in small steps, so that no write waits long: at most `_BATCH` rows go in one transaction, and a
-group that waits comes in between. What is free in the file is used again; it never shrinks (R4).
+All of it is done in small steps, so that no write waits long: at most `BATCH` rows go in one transaction, and a
+group that waits comes in between; `gateway.adapters.removal` says which rows. What is free in the file is used
+again; it never shrinks (R4).
 
 A full disk refuses even the removal of rows and the emptying of the log, so some of it is kept aside in a file of
 its own, and given up when that day comes. The log is then used again from its beginning, not given back to a disk
@@ -14,33 +15,23 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 import apsw
 
 from gateway.adapters.meter import Meter
+from gateway.adapters.removal import BATCH, Rows, oldest, remove, remove_old
 from gateway.core.room import RESERVE, Limits, Room
 
-__all__ = ["Kept", "Rows", "Upkeep", "free_bytes"]
+__all__ = ["Kept", "Upkeep", "free_bytes"]
 
-_BATCH: Final = 500
 _CHECKPOINT_PAGES: Final = 1_000
 _TRUNCATE_PAGES: Final = 16_384
 """64 MiB of log."""
 _LOOK_PAGES: Final = 256
 """The file is looked at again after so much more log: 1 MiB."""
 _IDLE_S: Final = 1.0
-_FOR_EVER: Final = 2**63 - 1
 _SURVIVED: Final = (apsw.BusyError, apsw.FullError, apsw.ReadOnlyError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """The rows that go, oldest first: their table, and its columns with a number that rises and the time stored."""
-
-    table: str
-    number: str
-    time: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,19 +169,19 @@ class Upkeep:
         elif self.room.affords_reserve():
             self._keep_reserve()
         self._looked_at = self.log_pages
-        self.oldest = _oldest(connection, rows)
+        self.oldest = oldest(connection, rows)
 
     def _make_room(self, connection: apsw.Connection, rows: Rows) -> None:
-        """Remove the oldest rows if they are too many or too old; take note whether there may be more to do."""
+        """Remove rows if they are too many or too old; take note whether there may be more to do."""
         removed, self._more = 0, False
         if self.oldest is not None:
             number, time = self.oldest
             if self.room.is_crowded():
-                removed = _remove(connection, rows, number + _BATCH, None)
+                removed = remove(connection, rows, number + BATCH)
             elif self.cutoff is not None and time < self.cutoff:
-                removed = _remove(connection, rows, number + _BATCH, self.cutoff)
+                removed = remove_old(connection, rows, number + BATCH, self.cutoff)
         if removed:
-            self.oldest = _oldest(connection, rows)
+            self.oldest = oldest(connection, rows)
         self._more = removed > 0
 
     def _keep_reserve(self) -> None:
@@ -205,16 +196,3 @@ class Upkeep:
         if self._reserve is not None:
             with suppress(OSError):
                 self._reserve.unlink()
-
-
-def _remove(connection: apsw.Connection, rows: Rows, end: int, before: int | None) -> int:
-    """Remove the rows below number `end`, those stored before a time only where one is given; return how many."""
-    query = f"DELETE FROM {rows.table} WHERE {rows.number} < ? AND {rows.time} < ?"  # noqa: S608 - names of our own
-    connection.execute(query, (end, _FOR_EVER if before is None else before))
-    return connection.changes()
-
-
-def _oldest(connection: apsw.Connection, rows: Rows) -> tuple[int, int] | None:
-    query = f"SELECT {rows.number}, {rows.time} FROM {rows.table} ORDER BY {rows.number} LIMIT 1"  # noqa: S608 - the same
-    found: Any = connection.execute(query).fetchone()
-    return None if found is None else (int(found[0]), int(found[1]))

@@ -14,8 +14,9 @@ from bellpull.contract.stream import ResetFrame, TickFrame
 from bellpull.runtime.metrics import Metrics
 from gateway.adapters.journal import open_journal
 from gateway.adapters.meter import FileMetrics
+from gateway.adapters.removal import Rows
 from gateway.adapters.state import open_state
-from gateway.adapters.upkeep import Kept, Rows, Upkeep
+from gateway.adapters.upkeep import Kept, Upkeep
 from gateway.core.resume import Reset
 from gateway.core.room import MIN_BYTES, RESERVE, Limits, Room
 from tests.gateway.agents import Gateway, gateway

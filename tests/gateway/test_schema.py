@@ -110,7 +110,7 @@ async def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> Non
 
 
 ADDS = re.compile(
-    r"CREATE TABLE |CREATE INDEX |INSERT INTO |ALTER TABLE \w+ ADD COLUMN (?!.*\bNOT NULL\b(?!.*DEFAULT))"
+    r"CREATE (?:TABLE|INDEX|TRIGGER) |INSERT INTO |ALTER TABLE \w+ ADD COLUMN (?!.*\bNOT NULL\b(?!.*DEFAULT))"
 )
 
 
