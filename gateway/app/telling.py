@@ -1,8 +1,9 @@
 """What an agent is told: the journal beyond its place, as far as it may hear it, sealed.
 
 A stream and a poll read by the same function, so who may hear what is decided in one place, for the backlog and for
-what is live (R15). Events are sealed when they are sent (R27). Whoever is behind reads 16 at a time (R17), and a
-page is small: a thousand agents that come back at once hold a thousand small pages, not the journal.
+what is live (R15). Numbers leave no gap: where one is missing, because its row went or cannot be read, the agent is
+told to look at everything. Events are sealed when they are sent (R27). Whoever is behind reads 16 at a time (R17),
+and a page is small: a thousand agents that come back at once hold a thousand small pages, not the journal.
 """
 
 import asyncio
@@ -83,10 +84,15 @@ class Teller:
         return encode_frame(TickFrame(cursor=self._cursor(seq)))
 
     async def _read(self, record: Enrolment, seq: int) -> Page:
+        newest = self._parts.journal.newest()
         rows = await self._parts.journal.page(seq, _ROWS)
         if not rows or rows[0].seq != seq + 1:
-            return self._overtaken()
-        frames = await self._seal(record, rows)
+            where = await self._parts.journal.resume(self._cursor(seq))
+            if isinstance(where, Reset):
+                return self._overtaken()
+        frames = await self._seal(record, seq, rows)
+        if not rows:
+            return Page(frames=self._missing(newest), seq=newest, more=False)
         return Page(frames=frames, seq=rows[-1].seq, more=len(rows) == _ROWS)
 
     def _overtaken(self) -> Page:
@@ -95,12 +101,24 @@ class Teller:
         self._resets.labels("rows were removed before they were heard").inc()
         return Page(frames=self.reset(newest), seq=newest, more=False)
 
-    async def _seal(self, record: Enrolment, rows: Sequence[Row]) -> bytes:
+    def _missing(self, seq: int) -> bytes:
+        """Tell of rows up to `seq` that cannot be read; the stream goes on behind them."""
+        self._resets.labels("rows could not be read").inc()
+        return self.reset(seq)
+
+    async def _seal(self, record: Enrolment, seq: int, rows: Sequence[Row]) -> bytes:
+        """Return the frames of rows beyond `seq`."""
         frames = bytearray()
-        for number, row in enumerate((row for row in rows if may_hear(record.repositories, row.repository)), 1):
-            frames += self._frame(row)
-            if number % _AT_A_STRETCH == 0:
-                await asyncio.sleep(0)
+        sealed = 0
+        for row in rows:
+            if row.seq != seq + 1:
+                frames += self._missing(row.seq - 1)
+            seq = row.seq
+            if may_hear(record.repositories, row.repository):
+                frames += self._frame(row)
+                sealed += 1
+                if sealed % _AT_A_STRETCH == 0:
+                    await asyncio.sleep(0)
         return bytes(frames)
 
     def _frame(self, row: Row) -> bytes:

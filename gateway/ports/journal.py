@@ -36,7 +36,7 @@ class Row:
     """One event in its place.
 
     Attributes:
-        seq: its number; rises, is never used twice, may leave gaps.
+        seq: its number; rises by one, is never used twice; a gap says that a row is gone, or cannot be read any more.
         event_id: the message's id; an event that was queued again has several rows.
         type: the CloudEvents type.
         repository: `Repository.key`, empty for an event about none.
@@ -92,7 +92,10 @@ class Journal(Protocol):
         ...
 
     async def page(self, after: int, limit: int = PAGE) -> tuple[Row, ...]:
-        """Return up to `limit` rows beyond `after`, in order; `limit` is cut to `PAGE`."""
+        """Return up to `limit` rows beyond `after`, in order; `limit` is cut to `PAGE`.
+
+        A row that cannot be read is left out.
+        """
         ...
 
     async def resume(self, cursor: Cursor | None) -> Resume:
