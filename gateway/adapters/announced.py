@@ -9,7 +9,9 @@ from typing import Any, Final
 import apsw
 
 from bellpull.contract.text import CommitId
-from gateway.adapters.database import microseconds, moment
+from gateway.adapters.event_rows import announcement
+from gateway.adapters.moment import microseconds
+from gateway.adapters.reading import LeftOut
 from gateway.core.answer import Announcement
 
 __all__ = ["ROWS", "announcements_after", "announcements_of", "put_announcement"]
@@ -18,18 +20,19 @@ ROWS: Final = 100_000
 _PUT: Final = """INSERT INTO announcements (event_id, repository, ref, commit_id, source, heard)
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 _TRIM: Final = "DELETE FROM announcements WHERE place <= (SELECT max(place) FROM announcements) - ?"
-_SELECT: Final = "SELECT event_id, repository, ref, commit_id, source, heard FROM announcements WHERE "
+_SELECT: Final = """SELECT place AS number, event_id, repository, ref, commit_id, source, heard, 0
+    FROM announcements WHERE """
 
 
-def put_announcement(announcement: Announcement) -> Callable[[apsw.Connection], None]:
+def put_announcement(heard: Announcement) -> Callable[[apsw.Connection], None]:
     """Return the job that keeps one, and lets the oldest go."""
     row = (
-        announcement.event_id,
-        announcement.repository,
-        announcement.ref,
-        announcement.commit,
-        announcement.source,
-        microseconds(announcement.accepted),
+        heard.event_id,
+        heard.repository,
+        heard.ref,
+        heard.commit,
+        heard.source,
+        microseconds(heard.accepted),
     )
 
     def job(connection: apsw.Connection) -> None:
@@ -39,34 +42,27 @@ def put_announcement(announcement: Announcement) -> Callable[[apsw.Connection], 
     return job
 
 
-def announcements_of(commit: CommitId) -> Callable[[apsw.Connection], tuple[Announcement, ...]]:
+def announcements_of(left_out: LeftOut, commit: CommitId) -> Callable[[apsw.Connection], tuple[Announcement, ...]]:
     """Return the job that reads those of a commit."""
-    return _read("commit_id = :commit ORDER BY place", {"commit": commit})
+    return _read(left_out, "commit_id = :commit ORDER BY place", {"commit": commit})
 
 
-def announcements_after(announcement: Announcement) -> Callable[[apsw.Connection], tuple[Announcement, ...]]:
+def announcements_after(
+    left_out: LeftOut, than: Announcement
+) -> Callable[[apsw.Connection], tuple[Announcement, ...]]:
     """Return the job that reads those of the same ref that were heard later."""
     where = "repository = :repository AND ref = :ref AND heard > :heard ORDER BY place"
-    heard = microseconds(announcement.accepted)
-    return _read(where, {"repository": announcement.repository, "ref": announcement.ref, "heard": heard})
+    heard = microseconds(than.accepted)
+    return _read(left_out, where, {"repository": than.repository, "ref": than.ref, "heard": heard})
 
 
-def _read(where: str, values: Mapping[str, Any]) -> Callable[[apsw.Connection], tuple[Announcement, ...]]:
-    def job(connection: apsw.Connection) -> tuple[Announcement, ...]:
-        rows: list[Any] = connection.execute(_SELECT + where, values).fetchall()
-        return tuple(_announcement(row) for row in rows)
+def _read(
+    left_out: LeftOut, where: str, values: Mapping[str, Any]
+) -> Callable[[apsw.Connection], tuple[Announcement, ...]]:
+    job = left_out.reading("announcements", _SELECT + where, values, _elsewhere)
+    return lambda connection: tuple(job(connection).values)
 
-    return job
 
-
-def _announcement(values: Any) -> Announcement:
-    event_id, repository, ref, commit, source, heard = values
-    return Announcement(
-        seq=None,
-        event_id=event_id,
-        repository=repository,
-        ref=ref,
-        commit=commit,
-        source=source,
-        accepted=moment(heard),
-    )
+def _elsewhere(values: Any) -> Announcement:
+    """Return what another gateway accepted: it is no row of this one's journal."""
+    return announcement((None, *values[1:]))

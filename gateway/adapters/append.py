@@ -16,10 +16,11 @@ from bellpull.contract.event import ChangeUpdated, RefUpdated, Resync
 from bellpull.contract.message import Message, encode
 from bellpull.contract.repository import Repository
 from bellpull.contract.text import CommitId, Name
-from gateway.adapters.database import microseconds, moment
+from gateway.adapters.moment import is_moment, microseconds, moment
+from gateway.adapters.reading import select
 from gateway.core.twins import Earlier, Twins
 
-__all__ = ["Appended", "Event", "append", "events"]
+__all__ = ["Appended", "Event", "about", "append", "events"]
 
 _AT_ONCE: Final = 256
 """Rows of one statement."""
@@ -49,7 +50,7 @@ class Appended(NamedTuple):
 
 _INSERT: Final = f"INSERT OR ROLLBACK INTO events ({', '.join(Event._fields)}) VALUES "  # noqa: S608 - names of our own
 _ROW: Final = f"({', '.join('?' * len(Event._fields))})"
-_EARLIER: Final = """SELECT event_id, source, delivery, body_digest, max(seq), accepted,
+_EARLIER: Final = """SELECT max(seq) AS number, event_id, source, delivery, body_digest, accepted,
     (SELECT max(f.seq) FROM events f WHERE f.repository = e.repository AND f.ref = e.ref)
     FROM events e WHERE event_id IN (SELECT value FROM json_each(?))
     GROUP BY event_id, source, delivery, body_digest"""
@@ -64,7 +65,7 @@ def events(
     accepted = microseconds(now)
     return tuple(
         Event(
-            message.id, message.type, source, delivery, body_digest, *_about(message.data), accepted, encode(message)
+            message.id, message.type, source, delivery, body_digest, *about(message.data), accepted, encode(message)
         )
         for message in messages
     )
@@ -88,17 +89,19 @@ def _folds(twins: Twins, event: Event) -> bool:
 
 
 def _earlier(connection: apsw.Connection, event_ids: Iterable[str]) -> Mapping[_Twin, Earlier]:
-    """Return the last row of each source, delivery id and body among the rows of `event_ids`."""
-    found = connection.execute(_EARLIER, (orjson.dumps(list(event_ids)).decode(),))
+    """Return the last row of each source, delivery id and body among the rows of `event_ids`.
+
+    One with a value that no program writes is a twin of nothing, so what comes is queued.
+    """
+    found = select(connection, _EARLIER, (orjson.dumps(list(event_ids)).decode(),))
     return {
-        (event_id, source, delivery, body_digest): Earlier(
-            seq=seq, accepted=moment(accepted), newest_of_ref=newest_of_ref
-        )
-        for event_id, source, delivery, body_digest, seq, accepted, newest_of_ref in found
+        row[1:5]: Earlier(seq=number, accepted=moment(row[5]), newest_of_ref=row[6])
+        for number, row in found
+        if row is not None and is_moment(row[5]) and isinstance(row[6], int)
     }
 
 
-def _about(event: object) -> tuple[str, str, CommitId | None, bool]:
+def about(event: object) -> tuple[str, str, CommitId | None, bool]:
     """Return repository key, full ref, commit, and whether it announces a ref's tip."""
     match event:
         case RefUpdated(repository=repository, ref=ref, after=after):

@@ -16,7 +16,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -27,28 +26,18 @@ import apsw
 
 from gateway.adapters.meter import Meter
 from gateway.adapters.readers import Readers
+from gateway.adapters.reading import LeftOut
 from gateway.adapters.schema import FATAL, Schema, open_writing
 from gateway.adapters.upkeep import Kept, Upkeep
 from gateway.adapters.waiting import Waiting, Write
 from gateway.ports.disk import DiskFailed, WriteRefused
 
-__all__ = ["Database", "microseconds", "moment"]
+__all__ = ["Database"]
 
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GROUP: Final = 512
 """As soon as there are so many writes, no more are waited for in one transaction."""
-
-
-def microseconds(time: datetime) -> int:
-    """Return `time`, aware, as it is stored: microseconds since 1970."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
-
-
-def moment(stored: int) -> datetime:
-    """Return the time that was stored."""
-    return _EPOCH + timedelta(microseconds=stored)
 
 
 class Database:
@@ -61,6 +50,7 @@ class Database:
         self.upkeep = upkeep
         self.transactions = 0
         """Groups committed since it was opened."""
+        self.left_out = LeftOut(path, meter)
         self._meter = meter
         self._committed = committed
         self._loop = asyncio.get_running_loop()

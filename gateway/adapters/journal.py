@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import apsw
 
@@ -23,10 +23,13 @@ from bellpull.contract.text import CommitId, Name
 from bellpull.runtime.logs import logger
 from gateway.adapters.append import Appended, append, events
 from gateway.adapters.damage import note
-from gateway.adapters.database import Database, microseconds, moment
+from gateway.adapters.database import Database
+from gateway.adapters.event_rows import ROW, announcement, event
 from gateway.adapters.life import Append, begin, last_number, sign
 from gateway.adapters.meter import Meter
+from gateway.adapters.moment import microseconds
 from gateway.adapters.outgoing import append_outgoing, nothing_removed, removed_unsent
+from gateway.adapters.reading import Found
 from gateway.adapters.recovery import Damage, recovering
 from gateway.adapters.removal import Rows
 from gateway.adapters.tables import JOURNAL
@@ -39,6 +42,7 @@ from gateway.ports.journal import PAGE, JournalError, Row, Stored
 
 __all__ = ["SqliteJournal", "open_journal"]
 
+_T = TypeVar("_T")
 _log = logger("gateway.journal")
 _LIMITS: Final = Limits(max_bytes=2**30, keep=timedelta(days=30))
 _EVENTS: Final = Rows(table="events", number="seq", time="accepted")
@@ -46,8 +50,7 @@ _WITHIN_S: Final = 2.0
 """How long a delivery waits for the disk (R8)."""
 _WORD: Final = string.ascii_lowercase + string.digits
 
-_ROW: Final = "seq, event_id, type, repository, ref, commit_id, source, accepted, body"
-_ANNOUNCED: Final = """SELECT e.seq, e.event_id, e.repository, e.ref, e.commit_id, e.source, e.accepted,
+_ANNOUNCED: Final = """SELECT e.seq AS number, e.event_id, e.repository, e.ref, e.commit_id, e.source, e.accepted,
     EXISTS (SELECT 1 FROM events f WHERE f.event_id = e.event_id AND f.seq < e.seq)
     FROM events e WHERE e.announces AND e.seq > :after AND """
 
@@ -149,7 +152,7 @@ class SqliteJournal:
         self._keep(now)
 
     def _start(self, connection: apsw.Connection, word: str, now: datetime) -> int:
-        removed = self._removed(connection)
+        removed = self._removed(connection, thorough=True)
         return begin(
             connection,
             word,
@@ -181,9 +184,9 @@ class SqliteJournal:
 
     async def page(self, after: int, limit: int = PAGE) -> tuple[Row, ...]:
         """Return rows beyond `after`."""
-        query = f"SELECT {_ROW} FROM events WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - columns are constant
-        found = await self.database.read(_select(query, (after, min(limit, PAGE))))
-        return tuple(_row(values) for values in found)
+        query = f"SELECT {ROW} FROM events WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - columns are constant
+        found = await self._read(query, (after, min(limit, PAGE)), event)
+        return tuple(found.values)
 
     async def resume(self, cursor: Cursor | None) -> Resume:
         """Say where a stream goes on (R14)."""
@@ -214,7 +217,7 @@ class SqliteJournal:
     async def writable(self) -> bool:
         """Whether a write reaches the disk now."""
         try:
-            await self._write(lambda c: c.execute("UPDATE probe SET turn = turn + 1").fetchall())
+            await self._write(lambda c: c.execute("UPDATE probe SET turn = coalesce(turn, 0) + 1").fetchall())
         except JournalError:
             return False
         return True
@@ -246,44 +249,14 @@ class SqliteJournal:
         query = f"{_ANNOUNCED}{where} ORDER BY e.seq LIMIT {PAGE}"
         found: list[Announcement] = []
         while True:
-            page = await self.database.read(_select(query, {**values, "after": after}))
-            found += [_announcement(row) for row in page]
-            if len(page) < PAGE:
+            page = await self._read(query, {**values, "after": after}, announcement)
+            found += page.values
+            if page.count < PAGE:
                 return tuple(found)
-            after = page[-1][0]
+            after = page.last
 
-
-def _select(query: str, values: Any) -> Callable[[apsw.Connection], list[Any]]:
-    return lambda connection: connection.execute(query, values).fetchall()
-
-
-def _row(values: Any) -> Row:
-    seq, event_id, type_, repository, ref, commit, source, accepted, body = values
-    return Row(
-        seq=seq,
-        event_id=event_id,
-        type=type_,
-        repository=repository,
-        ref=ref,
-        commit=commit,
-        source=source,
-        accepted=moment(accepted),
-        body=body,
-    )
-
-
-def _announcement(values: Any) -> Announcement:
-    seq, event_id, repository, ref, commit, source, accepted, again = values
-    return Announcement(
-        seq=seq,
-        event_id=event_id,
-        repository=repository,
-        ref=ref,
-        commit=commit,
-        source=source,
-        accepted=moment(accepted),
-        again=bool(again),
-    )
+    async def _read(self, query: str, values: Any, make: Callable[[Any], _T]) -> Found[_T]:
+        return await self.database.read(self.database.left_out.reading("events", query, values, make))
 
 
 def _held(connection: apsw.Connection) -> Held:

@@ -11,7 +11,7 @@ from bellpull.contract.ids import event_id
 from bellpull.contract.message import Message
 from bellpull.contract.text import Name, Note
 from gateway.adapters.append import Appended, Event, append, events
-from gateway.adapters.database import microseconds, moment
+from gateway.adapters.moment import is_moment, microseconds, moment
 from gateway.core.away import missed
 
 __all__ = ["Append", "begin", "forget", "last_number", "sign"]
@@ -20,8 +20,6 @@ Append = Callable[[apsw.Connection, Sequence[Sequence[Event]]], list[Appended]]
 """How events are written: `append.append`, or the one that lets them wait for a broker too."""
 
 _SOURCE: Final = Name("gateway")
-_TIMES: Final = range(253_402_300_800_000_000)
-"""What is a time at all, to the year 9999; a flipped bit may make it none, and then nothing is known of it."""
 
 
 def sign(
@@ -35,7 +33,7 @@ def sign(
 ) -> Appended:
     """Write a sign of life, and the resync that is due since the last one, in the transaction of the caller."""
     found: Any = connection.execute("SELECT seen FROM life").get
-    last = moment(found) if isinstance(found, int) and found in _TIMES else None
+    last = moment(found) if is_moment(found) else None
     reason = missed(last, now, turned_away=turned_away, removed=removed, turned_on=turned_on)
     connection.execute("UPDATE life SET seen = ?", (microseconds(now),))
     return Appended(None) if reason is None else _resync(connection, reason, now, write)

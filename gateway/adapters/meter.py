@@ -31,6 +31,9 @@ class FileMetrics:
         self._refused = metrics.counter(
             "bellpull_file_writes_refused", "Writes that were not made, or not in time.", ("file",)
         )
+        self._left_out = metrics.counter(
+            "bellpull_file_rows_left_out", "Rows that hold what no program writes, and count no more.", ("file",)
+        )
         self._gauges = {each: metrics.gauge(name, text, ("file",)) for each, (name, text) in _GAUGES.items()}
 
     def of(self, file: str) -> "Meter":
@@ -39,6 +42,7 @@ class FileMetrics:
             commit=self._commits.labels(file).observe,
             checkpoint=self._checkpoints.labels(file).observe,
             refused=self._refused.labels(file).inc,
+            left_out=self._left_out.labels(file).inc,
             show=lambda each, read: self._gauges[each].labels(file).set_function(read),
         )
 
@@ -52,6 +56,7 @@ class Meter:
         commit: Callable[[float], None],
         checkpoint: Callable[[float], None],
         refused: Callable[[], None],
+        left_out: Callable[[], None],
         show: Callable[[str, Callable[[], float]], None],
     ) -> None:
         self.commit = commit
@@ -59,6 +64,7 @@ class Meter:
         self.checkpoint = checkpoint
         """Takes seconds."""
         self.refused = refused
+        self.left_out = left_out
         self._show = show
 
     def show(self, figures: Mapping[str, Callable[[], float]]) -> None:

@@ -2,11 +2,13 @@
 
 A number is written in the transaction of its event, and taken out once the broker confirmed it or what it was folded
 into. Events leave the journal oldest first, whether they wait or not, so that new ones find room; a number whose
-event is gone is seen at the next sign of life, and agents are told to look at everything, in the transaction that
-takes the number out (R1).
+event is gone is seen at the next sign of life, or when it is to be sent, as is one whose event cannot be read any
+more (`gateway.adapters.reading`); agents are told to look at everything, in the transaction that takes the number out
+(R1).
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from itertools import chain
 from typing import Any, Final
 
@@ -14,7 +16,10 @@ import apsw
 import orjson
 
 from gateway.adapters.append import Appended, Event, append
-from gateway.adapters.database import Database, moment
+from gateway.adapters.database import Database
+from gateway.adapters.event_rows import ROW, event, waiting
+from gateway.adapters.life import sign
+from gateway.adapters.reading import select
 from gateway.core.sending import Row, Settled
 from gateway.ports.disk import WriteRefused
 from gateway.ports.journal import PAGE, JournalError
@@ -23,10 +28,10 @@ from gateway.ports.journal import Row as Stored
 __all__ = ["SqliteOutgoing", "append_outgoing", "nothing_removed", "removed_unsent"]
 
 _WITHIN_S: Final = 2.0
-_WAITING: Final = """SELECT o.seq, e.repository, e.ref, e.accepted FROM outgoing o JOIN events e ON e.seq = o.seq
+_WAITING: Final = """SELECT o.seq AS number, e.repository, e.ref, e.accepted
+    FROM outgoing o JOIN events e ON e.seq = o.seq
     WHERE o.seq > ? AND o.parked = ? ORDER BY o.seq LIMIT ?"""
-_EVENTS: Final = """SELECT seq, event_id, type, repository, ref, commit_id, source, accepted, body FROM events
-    WHERE seq IN (SELECT value FROM json_each(?))"""
+_EVENTS: Final = f"SELECT {ROW} FROM events WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - constant
 _NUMBERS: Final = "(SELECT value FROM json_each(?))"
 
 
@@ -38,16 +43,19 @@ def append_outgoing(connection: apsw.Connection, deliveries: Sequence[Sequence[E
     return appended
 
 
-def removed_unsent(connection: apsw.Connection) -> bool:
-    """Forget the numbers whose events are gone; return whether there were any."""
-    connection.execute(
-        """DELETE FROM outgoing
-        WHERE seq < coalesce((SELECT min(seq) FROM events), (SELECT max(seq) + 1 FROM outgoing))"""
-    )
+def removed_unsent(connection: apsw.Connection, *, thorough: bool = False) -> bool:
+    """Forget the numbers whose events are gone; return whether there were any.
+
+    They go oldest first; a thorough look, at a start, finds what only damage leaves, too.
+    """
+    gone = "seq < coalesce((SELECT min(seq) FROM events), (SELECT max(seq) + 1 FROM outgoing))"
+    if thorough:
+        gone = "seq NOT IN (SELECT seq FROM events) OR parked IS NOT 0 AND parked IS NOT 1"
+    connection.execute(f"DELETE FROM outgoing WHERE {gone}")  # noqa: S608 - constant
     return connection.changes() > 0
 
 
-def nothing_removed(_connection: apsw.Connection) -> bool:
+def nothing_removed(_connection: apsw.Connection, *, thorough: bool = False) -> bool:  # noqa: ARG001 - as the other
     """Return what holds where nothing waits."""
     return False
 
@@ -73,31 +81,33 @@ class SqliteOutgoing:
 
     async def events(self, numbers: Sequence[int]) -> tuple[Stored, ...]:
         """Return the rows of `numbers`."""
-        found = await self._database.read(_select(_EVENTS, (_json(numbers),)))
-        return tuple(_stored(values) for values in found)
+        job = self._database.left_out.reading("events", _EVENTS, (_json(numbers),), event)
+        return tuple((await self._database.read(job)).values)
 
-    async def settle(self, settled: Sequence[Settled]) -> None:
-        """Take out what is done or folded, and mark what is parked."""
+    async def settle(self, settled: Sequence[Settled], now: datetime) -> None:
+        """Take out what is done or folded, mark what is parked, and say that what is gone is."""
         try:
-            await self._database.write_one_of(_settle, lambda: settled, within_s=_WITHIN_S)
+            await self._database.write_one_of(_settle, lambda: (now, settled), within_s=_WITHIN_S)
         except WriteRefused as error:
             raise JournalError(str(error)) from error
 
     async def _rows(self, after: int, *, parked: bool, limit: int) -> tuple[Row, ...]:
-        found = await self._database.read(_select(_WAITING, (after, parked, limit)))
-        return tuple(
-            Row(seq=seq, repository=repository, ref=ref, accepted=moment(accepted))
-            for seq, repository, ref, accepted in found
-        )
+        found = await self._database.read(lambda disk: select(disk, _WAITING, (after, parked, limit)))
+        return tuple(waiting(number, values) for number, values in found)
 
 
-def _settle(connection: apsw.Connection, items: Sequence[Sequence[Settled]]) -> list[None]:
-    settled = list(chain.from_iterable(items))
+def _settle(connection: apsw.Connection, items: Sequence[tuple[datetime, Sequence[Settled]]]) -> list[Appended]:
+    settled = list(chain.from_iterable(each for _, each in items))
     over = [seq for each in settled for seq in (*each.done, *(old for old, _ in each.folded))]
     connection.execute(f"DELETE FROM outgoing WHERE seq IN {_NUMBERS}", (_json(over),))  # noqa: S608 - constant
     if parked := [seq for each in settled for seq in each.parked]:
         connection.execute(f"UPDATE outgoing SET parked = 1 WHERE seq IN {_NUMBERS}", (_json(parked),))  # noqa: S608
-    return [None] * len(items)
+    appended = Appended(None)
+    if gone := [seq for each in settled for seq in each.gone]:
+        connection.execute(f"DELETE FROM outgoing WHERE seq IN {_NUMBERS}", (_json(gone),))  # noqa: S608
+        if connection.changes():
+            appended = sign(connection, items[-1][0], removed=True, write=append_outgoing)
+    return [appended] * len(items)
 
 
 def _json(numbers: Sequence[int]) -> str:
@@ -106,18 +116,3 @@ def _json(numbers: Sequence[int]) -> str:
 
 def _select(query: str, values: Sequence[Any]) -> Callable[[apsw.Connection], list[Any]]:
     return lambda connection: connection.execute(query, values).fetchall()
-
-
-def _stored(values: Any) -> Stored:
-    seq, event_id, type_, repository, ref, commit, source, accepted, body = values
-    return Stored(
-        seq=seq,
-        event_id=event_id,
-        type=type_,
-        repository=repository,
-        ref=ref,
-        commit=commit,
-        source=source,
-        accepted=moment(accepted),
-        body=body,
-    )

@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 _CHUNK: Final = 1 << 20
 _LOG, _INDEX, _ROLLBACK = "-wal", "-shm", "-journal"
 _FILES: Final = ("", _LOG, _INDEX, _ROLLBACK)
-_VERSION: Final = "SELECT 1 FROM schema WHERE typeof(version) <> 'integer'"
+_VERSION: Final = "SELECT 1 FROM schema WHERE typeof(version) <> 'integer' OR version NOT BETWEEN 1 AND 1000"
 _CODE: Final = re.compile(r"error code=(\d+)")
 _IOERR: Final = 10
 

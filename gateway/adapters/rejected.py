@@ -5,31 +5,35 @@ from typing import Any, Final
 
 import apsw
 
-from gateway.adapters.database import microseconds, moment
+from gateway.adapters.moment import microseconds
+from gateway.adapters.reading import LeftOut, text_of, time_of, whole
 from gateway.core.rejections import Changes, Rejection
 
 __all__ = ["read_rejections", "write_rejections"]
 
-_ALL: Final = "SELECT source, status, address, reason, asked, count, first, last FROM rejections"
+_ALL: Final = """SELECT rowid AS number, source, status, address, reason, asked, count, first, last
+    FROM rejections"""
 _PUT: Final = "INSERT OR REPLACE INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _GONE: Final = "DELETE FROM rejections WHERE source = ? AND status = ? AND address = ? AND reason = ?"
 
 
-def read_rejections(connection: apsw.Connection) -> tuple[Rejection, ...]:
-    """Return all of them; a job for a reading thread."""
-    rows: list[Any] = connection.execute(_ALL).fetchall()
-    return tuple(
-        Rejection(
-            source=source,
-            status=status,
-            address=address,
-            reason=reason,
-            asked=asked,
-            count=count,
-            first=moment(first),
-            last=moment(last),
-        )
-        for source, status, address, reason, asked, count, first, last in rows
+def read_rejections(left_out: LeftOut) -> Callable[[apsw.Connection], tuple[Rejection, ...]]:
+    """Return the job that reads all of them."""
+    job = left_out.reading("rejections", _ALL, (), _rejection)
+    return lambda connection: tuple(job(connection).values)
+
+
+def _rejection(values: Any) -> Rejection:
+    _, source, status, address, reason, asked, count, first, last = values
+    return Rejection(
+        source=text_of(source, "source"),
+        status=whole(status, "status"),
+        address=text_of(address, "address"),
+        reason=text_of(reason, "reason"),
+        asked=text_of(asked, "asked"),
+        count=whole(count, "count"),
+        first=time_of(first, "first"),
+        last=time_of(last, "last"),
     )
 
 

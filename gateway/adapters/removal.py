@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import apsw
 
+from gateway.adapters.moment import NO_MOMENT
+
 __all__ = ["BATCH", "Rows", "Shares", "oldest", "remove", "remove_old"]
 
 BATCH: Final = 500
@@ -17,8 +19,6 @@ BATCH: Final = 500
 _LEAST_BYTES: Final = 64 * 1024
 _MOST_BYTES: Final = 1024 * 1024
 """What goes in one transaction of whoever holds most, where its rows are large."""
-_NO_TIME: Final = 253_402_300_800_000_000
-"""From here on, and below 0, it is no time at all: microseconds to the year 9999."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def oldest(connection: apsw.Connection, rows: Rows) -> tuple[int, int] | None:
 
 
 def _is_time(time: str) -> str:
-    return f"typeof({time}) = 'integer' AND {time} >= 0 AND {time} < {_NO_TIME}"
+    return f"typeof({time}) = 'integer' AND {time} >= 0 AND {time} < {NO_MOMENT}"
 
 
 def remove_old(connection: apsw.Connection, rows: Rows, end: int, before: int) -> int:

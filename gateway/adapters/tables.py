@@ -1,6 +1,10 @@
 """What the gateway's two files hold: the steps that make their tables (R51).
 
 A further table, index or column is a further step at the end of its file's list.
+
+The laws are about the values that all rows hang on: numbers that the next row's is counted from, epochs, versions,
+and the agents' places, of which writing needs to be sure. What else is odd costs its own row, when that is read
+(`gateway.adapters.reading`).
 """
 
 from typing import Final
@@ -16,7 +20,10 @@ JOURNAL: Final = Schema(
     laws=(
         "SELECT 1 FROM sqlite_sequence WHERE typeof(seq) <> 'integer' OR seq NOT BETWEEN 0 AND 9007199254740991",
         """SELECT 1 FROM epochs WHERE typeof(word) <> 'text' OR word GLOB '*[^a-z0-9]*'
-            OR typeof(first) <> 'integer' OR first NOT BETWEEN 0 AND 9007199254740991""",
+            OR typeof(first) <> 'integer' OR first NOT BETWEEN 0 AND 9007199254740991
+            OR place NOT BETWEEN 1 AND 9007199254740991""",
+        "SELECT 1 FROM events WHERE seq > 9007199254740991",
+        "SELECT 1 FROM events WHERE seq < 1",
     ),
     steps=(
         (
@@ -50,8 +57,14 @@ STATE: Final = Schema(
         """SELECT 1 FROM agents WHERE typeof(epoch) <> 'integer' OR epoch NOT BETWEEN 0 AND 9007199254740991
             OR typeof(heard) <> 'integer' OR heard NOT BETWEEN 0 AND 253402300799999999
             OR typeof(agent) <> 'text' OR typeof(environment) <> 'text'
-            OR typeof(beat_epoch) NOT IN ('integer', 'null') OR typeof(beat_seq) NOT IN ('integer', 'null')
-            OR typeof(full_epoch) NOT IN ('integer', 'null') OR typeof(full_seq) NOT IN ('integer', 'null')""",
+            OR coalesce(beat_epoch, beat_seq) IS NOT NULL AND (
+                typeof(beat_epoch) <> 'integer' OR typeof(beat_seq) <> 'integer' OR beat_epoch NOT BETWEEN 0 AND epoch
+                OR beat_seq NOT BETWEEN 0 AND 9007199254740991)
+            OR coalesce(full_epoch, full_seq) IS NOT NULL AND (
+                typeof(full_epoch) <> 'integer' OR typeof(full_seq) <> 'integer' OR full_epoch NOT BETWEEN 0 AND epoch
+                OR full_seq NOT BETWEEN 0 AND 9007199254740991)""",
+        "SELECT 1 FROM words WHERE place > 9007199254740991",
+        "SELECT 1 FROM announcements WHERE place > 9007199254740991",
     ),
     steps=(
         (

@@ -154,7 +154,7 @@ class Forwarder:
             self._to_write.clear()
             settled, self._settled = self._settled, []
             try:
-                await self._parts.outgoing.settle(settled)
+                await self._parts.outgoing.settle(settled, utc_now())
             except JournalError:
                 self._settled = settled + self._settled
                 self._to_write.set()
@@ -222,7 +222,7 @@ class Forwarder:
         self._ended.labels(outcome.value).inc()
         self._moved.set()
         if settled != Settled():
-            for seq in (*settled.done, *settled.parked):
+            for seq in (*settled.done, *settled.parked, *settled.gone):
                 self._reached.pop(seq, None)
             self._settled.append(settled)
             self._to_write.set()

@@ -23,7 +23,7 @@ def missed(
         last: the last sign of life, none if unknown.
         now: when it is.
         turned_away: whether pushes were, since then.
-        removed: whether events had to go, to make room, before the broker had them.
+        removed: whether events had to go, or could not be read any more, before the broker had them.
         turned_on: whether a broker is used from now on, which has nothing of what was accepted before.
     """
     if last is None:
@@ -35,5 +35,5 @@ def missed(
     if turned_away:
         return "pushes were turned away because they could not be written"
     if removed:
-        return "events were too old or too many to be kept until the broker had them"
+        return "events could not be kept, or read, until the broker had them"
     return "events go to a broker from now on, and it has none of those before" if turned_on else None

@@ -217,7 +217,7 @@ class Outbox:
         if flight.newer is not None:
             self._put(flight.newer)
         if gone:
-            return Settled(done=(*(each.seq for each in older), row.seq))
+            return Settled(gone=(*(each.seq for each in older), row.seq))
         return Settled(done=(row.seq,), folded=tuple((each.seq, row.seq) for each in older))
 
     def _park(self, flight: _Flight) -> Settled:

@@ -39,14 +39,16 @@ class Settled:
     """What is to be remembered on disk: rows that wait no longer.
 
     Attributes:
-        done: confirmed, or wanted by nobody, or gone.
+        done: confirmed, or wanted by nobody.
         folded: each with the row that stands for it.
         parked: never to be sent again.
+        gone: not there any more, with what was folded into it; nobody heard it.
     """
 
     done: tuple[int, ...] = ()
     folded: tuple[tuple[int, int], ...] = ()
     parked: tuple[int, ...] = ()
+    gone: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

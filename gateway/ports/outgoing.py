@@ -1,6 +1,7 @@
 """What of the journal waits for the broker; remembered on disk, so that a restart goes on where it stopped (P1)."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from gateway.core.sending import Row, Settled
@@ -25,11 +26,14 @@ class Outgoing(Protocol):
         ...
 
     async def events(self, numbers: Sequence[int]) -> tuple[Event, ...]:
-        """Return the rows of `numbers` with all that is in them; one that is kept no longer is left out."""
+        """Return the rows of `numbers` with all that is in them.
+
+        One that is kept no longer, or cannot be read, is left out.
+        """
         ...
 
-    async def settle(self, settled: Sequence[Settled]) -> None:
-        """Write down what waits no longer.
+    async def settle(self, settled: Sequence[Settled], now: datetime) -> None:
+        """Write down what waits no longer; for what is gone, all are told to look at everything.
 
         Raises:
             JournalError: it cannot be written now; it is to be tried again.

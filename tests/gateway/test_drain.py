@@ -52,7 +52,7 @@ async def test_it_is_not_done_before_what_came_in_is_out(tmp_path: Path) -> None
         slow.goes_on.set()
         await coming
         assert await drain.look() == (1, False)
-        await outgoing.settle([Settled(done=(1,))])
+        await outgoing.settle([Settled(done=(1,))], T0)
         assert await drain.look() == (0, True)
 
 

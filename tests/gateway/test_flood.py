@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from aiohttp import web
 
@@ -81,13 +82,16 @@ def run(statement: str, *values_and_disk: Any) -> None:
 
 async def held(state: SqliteState) -> dict[str, int]:
     """Return how many words of each agent are kept; what the file says of it must be so."""
-    async with asyncio.timeout(20):
-        while state._database.upkeep.patience_s() == 0:  # noqa: ASYNC110 - the writing thread tells nobody
-            await asyncio.sleep(0.01)
-    found = await rows(state, COUNTED)
-    assert await rows(state, "SELECT agent, bytes FROM shares WHERE bytes ORDER BY agent") == [
-        (agent, size) for agent, _, size in found
-    ]
+
+    def job(connection: apsw.Connection) -> tuple[list[Any], list[Any]]:
+        """Read both at one moment: rows may be going meanwhile."""
+        with connection:
+            shares = connection.execute("SELECT agent, bytes FROM shares WHERE bytes ORDER BY agent").fetchall()
+            found = connection.execute(COUNTED).fetchall()
+        return shares, found
+
+    shares, found = await state._database.read(job)
+    assert shares == [(agent, size) for agent, _, size in found]
     return {agent: count for agent, count, _ in found}
 
 

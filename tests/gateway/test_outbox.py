@@ -251,15 +251,16 @@ class Sending(RuleBasedStateMachine):
 
     def ended(self, attempt: Attempt, outcome: Outcome) -> None:
         settled = self.box.end(attempt, outcome, self.now)
-        assert bool(settled.done) == (outcome in FINAL)
+        assert bool(settled.done) == (outcome in FINAL and outcome is not Outcome.GONE)
+        assert bool(settled.gone) == (outcome is Outcome.GONE)
         seq, lane = attempt.row.seq, attempt.row.lane
         if outcome in FINAL:
             assert self.last.get(lane, 0) < seq, "a ref went backwards"
             self.last[lane] = seq
-        new = {*settled.done, *settled.parked, *(old for old, _ in settled.folded)}
+        new = {*settled.done, *settled.gone, *settled.parked, *(old for old, _ in settled.folded)}
         assert not new & (self.done | self.parked | self.folded.keys()), "settled twice"
         assert all(into in settled.done for _, into in settled.folded)
-        self.done |= set(settled.done)
+        self.done |= {*settled.done, *settled.gone}
         self.parked |= set(settled.parked)
         self.folded |= dict(settled.folded)
 

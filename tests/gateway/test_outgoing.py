@@ -37,7 +37,8 @@ async def test_what_is_accepted_waits_until_it_is_settled_over_restarts_too(path
         for number in range(2, 6):
             await put(journal, push(number))
         assert numbers(await outgoing.waiting(0)) == [1, 2, 3, 4, 5, 6]
-        await outgoing.settle([Settled(done=(3,), folded=((1, 3),)), Settled(parked=(4,)), Settled(done=(2,))])
+        settled = [Settled(done=(3,), folded=((1, 3),)), Settled(parked=(4,)), Settled(done=(2,))]
+        await outgoing.settle(settled, T0)
     async with open_journal(path, T0, forwards=True) as journal:
         outgoing = SqliteOutgoing(journal.database)
         assert await outgoing.parked() == (
@@ -118,7 +119,7 @@ async def test_events_that_go_before_the_broker_had_them_are_made_good_by_a_resy
     async with open_journal(path, T0, limits=limits, forwards=True) as journal:
         outgoing = SqliteOutgoing(journal.database)
         await put(journal, push(1))
-        await outgoing.settle([Settled(done=(1,))])
+        await outgoing.settle([Settled(done=(1,))], T0)
         await journal.database.write(lambda c: c.execute("DELETE FROM events").fetchall(), within_s=5)
         await journal.sign(T0 + seconds(1))
         assert await outgoing.waiting(0) == (), "what the broker had may go"

@@ -8,8 +8,12 @@ from pathlib import Path
 import apsw
 import pytest
 
-from gateway.adapters.database import Database, microseconds
+from bellpull.contract.event import Resync
+from bellpull.contract.message import Message, encode
+from bellpull.contract.text import MessageId, Note
+from gateway.adapters.database import Database
 from gateway.adapters.journal import open_journal
+from gateway.adapters.moment import microseconds
 from gateway.adapters.schema import Schema
 from gateway.adapters.state import open_state
 from gateway.adapters.tables import JOURNAL, STATE
@@ -149,12 +153,15 @@ async def test_the_journal_of_every_earlier_version_is_opened_with_its_rows(path
         await journal.accept([push(1)], source=GITHUB, delivery="d1", body_digest="0" * 64, now=T0)
 
 
+OLD = Message(id=MessageId("evt_old"), source="/gateway", time=T0, data=Resync(reason=Note("why")))
+
+
 def _put_row(connection: apsw.Connection) -> None:
     connection.execute("INSERT INTO epochs (place, word, first, started) VALUES (1, 'abcdefghijklmnop', 1, 0)")
     connection.execute(
         """INSERT INTO events (event_id, type, source, delivery, body_digest, repository, ref, commit_id, announces,
-        accepted, body) VALUES ('evt_old', 't', 's', 'd', '', 'github.com/acme/site', '', NULL, 0, ?, x'7b7d')""",
-        (microseconds(T0),),
+        accepted, body) VALUES (?, ?, 's', 'd', '', '', '', NULL, 0, ?, ?)""",
+        (OLD.id, OLD.type, microseconds(T0), encode(OLD)),
     )
 
 

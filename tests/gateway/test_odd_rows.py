@@ -1,0 +1,184 @@
+"""Rows that hold what no program writes: each costs itself, not a start, an answer, a stream, or those beside it.
+
+Every column of every table is given every odd value, in a row for each, between two good rows, in files that a
+gateway wrote; then a gateway starts on them, is asked, heard, told more, stopped, and started again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from bellpull.contract.cursor import Cursor
+from bellpull.contract.stream import MessageFrame, ResetFrame, TickFrame
+from bellpull.contract.word import Word
+from bellpull.runtime.address import Address
+from bellpull.runtime.clock import utc_now
+from bellpull.runtime.http import serve
+from bellpull.runtime.metrics import Metrics
+from gateway.adapters.journal import SqliteJournal
+from gateway.adapters.state import SqliteState
+from gateway.app.api import api_routes
+from gateway.app.config import JournalSettings
+from gateway.app.enrolment import Enrolments
+from gateway.app.refusals import Refusals
+from gateway.app.storage import open_storage
+from gateway.core.rejections import Refusal
+from tests.gateway.agents import Gateway, record, serving
+from tests.gateway.examples import WEB, commit, sync_state
+from tests.gateway.spoil import ODD, spoil
+from tests.gateway.test_api import Api
+
+FIRST, LAST = 1, len(ODD) + 2
+"""The good rows; those between are spoiled."""
+NEXT = LAST + 1
+ODD_ROWS: Final = tuple(enumerate(ODD, start=FIRST + 1))
+
+
+@dataclass(slots=True)
+class Running:
+    """A gateway's parts on its two files."""
+
+    api: Api
+    agents: Gateway
+    metrics: Metrics
+
+    def left_out(self, file: str) -> float:
+        return self.agents_metric(f'bellpull_file_rows_left_out_total{{file="{file}"}}')
+
+    def agents_metric(self, name: str) -> float:
+        lines = self.metrics.render()[0].decode().splitlines()
+        return float(next(line for line in lines if line.startswith(name)).rpartition(" ")[2])
+
+
+@asynccontextmanager
+async def running(folder: Path, *, forwards: bool = False) -> AsyncIterator[Running]:
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        opened = await stack.enter_async_context(open_storage(folder, JournalSettings(), metrics, forwards=forwards))
+        journal, state = opened.journal, opened.state
+        assert isinstance(journal, SqliteJournal)
+        assert isinstance(state, SqliteState)
+        api = Api(journal, state)
+        api.refusals = await stack.enter_async_context(Refusals.open(state))
+        app = web.Application()
+        app.router.add_routes(api_routes(journal, state, lambda: Enrolments(api.records), api.refusals))
+        address = await stack.enter_async_context(serve(app, Address(host="127.0.0.1", port=0), name="console"))
+        api.url = f"http://127.0.0.1:{address.port}"
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        agents = Gateway(journal=journal, state=state, session=session, records={WEB: record()})
+        await stack.enter_async_context(serving(agents))
+        yield Running(api, agents, metrics)
+
+
+async def filled(folder: Path) -> Cursor:
+    """Have a gateway write a row for each odd value, with one before and one behind; return where all that begins."""
+    async with running(folder) as gateway:
+        await gateway.api.beat(1, full=(sync_state(),))
+        for number in range(FIRST, NEXT):
+            event = await gateway.api.push(number)
+            await gateway.api.say(number, number, Word.APPLIED, event)
+            await gateway.api.hear(number + 100)
+            refusal = Refusal(source="github", status=401, address=f"192.0.2.{number}", reason="no signature")
+            gateway.api.refusals.note(refusal, "no", utc_now())
+        return gateway.agents.cursor(0)
+
+
+async def heard(gateway: Gateway, cursor: Cursor, last: int) -> tuple[list[int], list[int]]:
+    """Return the numbers of the messages up to `last`, and of the resets."""
+    messages: list[int] = []
+    resets: list[int] = []
+    async with gateway.stream(cursor) as stream:
+        while max((*messages, *resets), default=0) < last:
+            frame = await stream.next()
+            assert frame is not None
+            if isinstance(frame, MessageFrame):
+                messages.append(frame.cursor.seq)
+            if isinstance(frame, ResetFrame):
+                resets.append(frame.cursor.seq)
+            assert isinstance(frame, MessageFrame | ResetFrame | TickFrame)
+    return messages, resets
+
+
+def moved_aside(folder: Path) -> list[Path]:
+    return list(folder.glob("*damaged*"))
+
+
+async def answers(api: Api) -> None:
+    """See that there is an answer for all, and for the good ones the right one."""
+    for first in (0, 100):
+        for number in range(first + FIRST, first + NEXT):
+            status, body = await api.get(f"commits/{commit(number)}")
+            assert status in (200, 404), body
+            assert status == 200 or number not in (first + FIRST, first + LAST), body
+    status, body = await api.get("rejections")
+    assert status == 200
+    assert {"192.0.2.1", f"192.0.2.{LAST}"} <= {row["address"] for row in body["rejections"]}
+
+
+EVENTS = [
+    "event_id",
+    "type",
+    "source",
+    "delivery",
+    "body_digest",
+    "repository",
+    "ref",
+    "commit_id",
+    "announces",
+    "accepted",
+    "body",
+]
+OTHERS = {
+    "words": ["agent", "identity", "repository", "ref", "received", "answer", "report"],
+    "announcements": ["event_id", "repository", "ref", "commit_id", "source", "heard"],
+    "rejections": ["source", "status", "address", "reason", "asked", "count", "first", "last"],
+}
+
+
+@pytest.mark.parametrize("column", EVENTS)
+async def test_an_odd_row_of_the_journal_costs_itself(tmp_path: Path, column: str) -> None:
+    """P1: what is beside it is heard, and for itself an agent is told to look at everything."""
+    cursor = await filled(tmp_path)
+    await asyncio.to_thread(spoil, tmp_path / "journal.db", "events", column, ODD_ROWS)
+    for start in (1, 2):
+        async with running(tmp_path) as gateway:
+            await answers(gateway.api)
+            messages, resets = await heard(gateway.agents, cursor, LAST)
+            assert {FIRST, LAST} <= set(messages)
+            missing = set(range(FIRST, LAST)) - set(messages)
+            assert all(any(number <= reset < LAST for reset in resets) for number in missing)
+            assert bool(missing) == bool(resets)
+            assert gateway.left_out("journal") >= len(missing)
+            for number in range(FIRST, NEXT):
+                await gateway.api.push(number)
+            await gateway.api.push(NEXT + start)
+            newest = gateway.agents.journal.newest()
+            assert newest in (await heard(gateway.agents, cursor, newest))[0]
+            assert gateway.agents.journal.database.failure is None
+    assert not moved_aside(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [(table, column) for table, all_of_it in OTHERS.items() for column in all_of_it]
+)
+async def test_an_odd_row_of_the_state_costs_itself(tmp_path: Path, table: str, column: str) -> None:
+    """R9: nothing that the state holds ends a start, or an answer about anything else."""
+    await filled(tmp_path)
+    await asyncio.to_thread(spoil, tmp_path / "state.db", table, column, ODD_ROWS)
+    for start in (1, 2):
+        async with running(tmp_path) as gateway:
+            await answers(gateway.api)
+            for number in (FIRST, LAST):
+                assert await gateway.api.words(number) == [("applied", None)]
+            event = await gateway.api.push(NEXT + start)
+            await gateway.api.say(NEXT + start, NEXT + start, Word.APPLIED, event)
+            assert await gateway.api.words(NEXT + start) == [("applied", None)]
+            assert gateway.agents.state._database.failure is None
+    assert not moved_aside(tmp_path)
