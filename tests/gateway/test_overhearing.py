@@ -34,6 +34,7 @@ from tests.gateway.agents import ACME, AGENT_KEY, GATEWAY_KEY, OTHER_KEY, record
 from tests.gateway.examples import T0, WEB, commit, heartbeat, push, report, seconds, sync_state
 from tests.gateway.test_forwarder import until
 from tests.gateway.topologies import GATEWAY, Installed, installed
+from tests.parts.amqp import UNREADABLE, raw
 from tests.parts.rabbitmq import Broker
 
 OTHER = Name("web-2")
@@ -200,6 +201,23 @@ async def test_what_does_not_count_changes_nothing(
     await until(lambda: gateway.counted("taken") == gateway.counted("refused") == 1)
     assert await gateway.state.answers("github.com/acme/site", "refs/heads/main", T0) == ()
     assert await gateway.state.answers("github.com/acme/other", "refs/heads/main", T0) == ()
+
+
+@pytest.mark.parametrize("properties", UNREADABLE.values(), ids=UNREADABLE)
+async def test_properties_that_cannot_be_read_are_refused_and_hold_up_nobody(
+    installation: Installed, gateway: Listening, properties: tuple[int, bytes]
+) -> None:
+    """R26: whoever has an agent's credential may send it, and must not end the connection on which all are heard."""
+    before = await asyncio.to_thread(_queues, installation.broker, installation.vhost)
+    await asyncio.to_thread(publish_raw, installation, *properties)
+    await say(installation, Saying(heartbeat(9)))
+    await until(lambda: gateway.counted("taken") == gateway.counted("refused") == 1)
+    assert await asyncio.to_thread(_queues, installation.broker, installation.vhost) == before
+
+
+def publish_raw(installation: Installed, flags: int, properties: bytes) -> None:
+    with raw(installation.broker.port, installation.vhost, OTHER, OTHER) as channel:
+        channel.publish(HEARTBEATS, report_key(OTHER), b"{}", flags, properties)
 
 
 async def test_what_cannot_be_kept_now_is_kept_later(installation: Installed, gateway: Listening) -> None:

@@ -26,6 +26,7 @@ from aio_pika.exceptions import (
 from yarl import URL
 
 from bellpull.runtime.config import SecretError, read_secret
+from bellpull.runtime.rabbitmq.properties import read_with_care
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 
 __all__ = ["FAILURES", "BrokerError", "LoginRefusedError", "check", "connect", "uncancelled"]
@@ -37,6 +38,7 @@ _CONNECT_S: Final = 10.0
 _CLOSE_S: Final = 5.0
 """The library gives up by itself after some two seconds; cut short, it leaves something behind."""
 
+read_with_care()
 for _library in ("aiormq", "aio_pika"):
     logging.getLogger(_library).setLevel(logging.CRITICAL)
 
