@@ -32,7 +32,7 @@ def sign(
     write: Append = append,
 ) -> Appended:
     """Write a sign of life, and the resync that is due since the last one, in the transaction of the caller."""
-    found: Any = connection.execute("SELECT seen FROM life").get
+    found: Any = connection.execute("SELECT seen FROM life WHERE typeof(seen) = 'integer'").get
     last = moment(found) if is_moment(found) else None
     reason = missed(last, now, turned_away=turned_away, removed=removed, turned_on=turned_on)
     connection.execute("UPDATE life SET seen = ?", (microseconds(now),))
@@ -54,7 +54,7 @@ def begin(
     With `anew` one is due from a new journal, too: it may stand for one that was lost, with what waited in it. Over
     the stream every agent finds that out by itself, as its place is of another epoch; over a broker nobody does.
     """
-    forwarded = connection.execute("SELECT forwards FROM epochs ORDER BY place DESC LIMIT 1").get
+    forwarded = connection.execute("SELECT forwards IS 1 FROM epochs ORDER BY place DESC LIMIT 1").get
     values = (word, last_number(connection) + 1, microseconds(now), forwards)
     connection.execute("INSERT INTO epochs (word, first, started, forwards) VALUES (?, ?, ?, ?)", values)
     if forwarded is None and not anew:

@@ -26,7 +26,7 @@ from gateway.adapters.rejected import read_rejections, write_rejections
 from gateway.adapters.removal import Rows, Shares
 from gateway.adapters.tables import STATE, WORD_BYTES
 from gateway.adapters.upkeep import Kept
-from gateway.adapters.word_rows import PAGE, PUT, answers, of_heartbeat, of_report
+from gateway.adapters.word_rows import BEFORE_ALL, PAGE, PUT, answers, of_heartbeat, of_report
 from gateway.core.answer import Announcement, Answer
 from gateway.core.rejections import Changes, Rejection
 from gateway.core.room import Limits
@@ -135,7 +135,7 @@ class SqliteState:
     async def answers(self, repository: str, ref: str, since: datetime) -> tuple[Answer, ...]:
         """Return the words for a ref that came at or after `since`."""
         found: list[Answer] = []
-        last = 0
+        last = BEFORE_ALL
         while True:
             job = answers(self._database.left_out, repository, ref, microseconds(since), last)
             page = await self._database.read(job)

@@ -15,6 +15,8 @@ __all__ = ["JOURNAL", "STATE", "WORD_BYTES"]
 
 WORD_BYTES: Final = "(256 + length({row}.answer) + coalesce(length({row}.report), 0))"
 """What a word counts as in its agent's share, whatever else of it is in indexes."""
+_HELD: Final = "min(coalesce(CAST(bytes AS INTEGER), 0), 9007199254740991)"
+"""What an agent has; damage may make it no number."""
 
 JOURNAL: Final = Schema(
     laws=(
@@ -22,7 +24,10 @@ JOURNAL: Final = Schema(
         """SELECT 1 FROM epochs WHERE typeof(word) <> 'text' OR word GLOB '*[^a-z0-9]*'
             OR typeof(first) <> 'integer' OR first NOT BETWEEN 0 AND 9007199254740991
             OR place NOT BETWEEN 1 AND 9007199254740991""",
-        "SELECT 1 FROM events WHERE seq > 9007199254740991",
+        """SELECT 1 FROM events
+            WHERE seq > coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'), 0)""",
+        """SELECT 1 FROM epochs
+            WHERE first > 1 + coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'), 0)""",
         "SELECT 1 FROM events WHERE seq < 1",
     ),
     steps=(
@@ -101,10 +106,10 @@ STATE: Final = Schema(
             f"INSERT INTO shares SELECT agent, sum({WORD_BYTES.format(row='words')}) FROM words GROUP BY agent",  # noqa: S608
             f"""CREATE TRIGGER word_came AFTER INSERT ON words BEGIN
                 INSERT INTO shares VALUES (NEW.agent, {WORD_BYTES.format(row="NEW")})
-                ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
+                ON CONFLICT DO UPDATE SET bytes = {_HELD} + excluded.bytes;
             END""",  # noqa: S608 - constants
             f"""CREATE TRIGGER word_went AFTER DELETE ON words BEGIN
-                UPDATE shares SET bytes = max(bytes - {WORD_BYTES.format(row="OLD")}, 0) WHERE agent IS OLD.agent;
+                UPDATE shares SET bytes = max({_HELD} - {WORD_BYTES.format(row="OLD")}, 0) WHERE agent IS OLD.agent;
             END""",  # noqa: S608 - the same
         ),
     ),

@@ -13,10 +13,12 @@ from gateway.adapters.moment import microseconds
 from gateway.adapters.reading import Found, LeftOut, json_of
 from gateway.core.answer import Answer, answer_of, answers_in
 
-__all__ = ["PAGE", "PUT", "answers", "of_heartbeat", "of_report"]
+__all__ = ["BEFORE_ALL", "PAGE", "PUT", "answers", "of_heartbeat", "of_report"]
 
 PAGE: Final = 500
 """Rows of one read."""
+BEFORE_ALL: Final = -(2**63)
+"""No place is below it, not even a damaged one."""
 PUT: Final = """INSERT INTO words (agent, identity, repository, ref, received, answer, report)
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 _WORDS: Final = """SELECT place AS number, answer FROM words WHERE repository = ? AND ref IN (?, '') AND received >= ?
