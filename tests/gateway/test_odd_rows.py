@@ -5,6 +5,7 @@ gateway wrote; then a gateway starts on them, is asked, heard, told more, stoppe
 """
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -187,6 +188,46 @@ async def test_an_odd_row_of_the_state_costs_itself(tmp_path: Path, table: str, 
             assert await gateway.api.words(NEXT + start) == [("applied", None)]
             assert gateway.agents.state._database.failure is None
     assert not moved_aside(tmp_path)
+
+
+async def test_what_is_left_out_is_counted_each_and_logged_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the row, what is wrong with it, and what to do."""
+    cursor = await filled(tmp_path)
+    await asyncio.to_thread(spoil, tmp_path / "journal.db", "events", "body", ODD_ROWS)
+    capsys.readouterr()
+    async with running(tmp_path) as gateway:
+        for _ in range(3):
+            await heard(gateway.agents, cursor, LAST)
+        assert gateway.left_out("journal") == len(ODD)
+        assert gateway.left_out("state") == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "no program writes" in line]
+    assert len(said) == 1
+    line = json.loads(said[0])
+    assert (line["level"], line["table"], line["row"]) == ("error", "events", FIRST + 1)
+    assert "look at the disk" in line["todo"]
+
+
+@pytest.mark.parametrize("column", ["repository", "accepted", "body"])
+async def test_an_odd_row_after_a_kill_costs_itself_or_has_all_look_at_everything(
+    tmp_path: Path, column: str
+) -> None:
+    """R10: SQLite's own look at all pages takes some of it for damage; nothing of that is silent."""
+    cursor = await filled(tmp_path)
+    for place, value in enumerate(ODD):
+        folder = tmp_path / str(place)
+        await asyncio.to_thread(shutil.copytree, tmp_path, folder, ignore=shutil.ignore_patterns("[0-9]*"))
+        await asyncio.to_thread(spoil, folder / "journal.db", "events", column, [(FIRST + 1, value)])
+        await asyncio.to_thread((folder / "journal.db-wal").touch)
+        async with running(folder) as gateway:
+            await gateway.api.push(NEXT)
+            newest = gateway.agents.journal.newest()
+            messages, resets = await heard(gateway.agents, cursor, newest)
+            assert FIRST + 1 in messages or resets
+            lost = moved_aside(folder)
+            assert lost or {FIRST, FIRST + 2, LAST} <= set(messages)
+            assert (await gateway.api.get(f"commits/{commit(NEXT)}"))[0] == 200
 
 
 REST = {

@@ -305,11 +305,28 @@ def changed(path: Path, statement: str) -> None:
         "UPDATE epochs SET word = 'no word'",
         "UPDATE epochs SET word = x'00'",
         "UPDATE schema SET version = 'x'",
+        "UPDATE schema SET version = 0",
+        "UPDATE sqlite_sequence SET name = 'x'",
+        "UPDATE sqlite_sequence SET seq = 7",
+        "UPDATE epochs SET first = 9000",
+        "UPDATE epochs SET place = 9223372036854775807",
+        "UPDATE events SET seq = 9223372036854775807 WHERE seq = 300",
+        "UPDATE events SET seq = 9000 WHERE seq = 300",
+        "UPDATE events SET seq = -1 WHERE seq = 300",
     ],
 )
 async def test_a_value_that_no_program_writes_is_damage(stopped: Path, statement: str) -> None:
     """It would end every start, or refuse every push."""
     changed(stopped, statement)
+    await begun_anew(stopped)
+
+
+async def test_numbers_that_were_lost_with_all_events_are_not_used_again(stopped: Path) -> None:
+    """R14: retention had taken every event, so that nothing but the starts says how far numbers had come."""
+    with closing(apsw.Connection(str(stopped))) as disk:
+        disk.execute("UPDATE epochs SET first = 200")
+        disk.execute("DELETE FROM events")
+        disk.execute("DELETE FROM sqlite_sequence")
     await begun_anew(stopped)
 
 
@@ -321,6 +338,8 @@ async def test_a_value_that_no_program_writes_is_damage(stopped: Path, statement
         "UPDATE agents SET heard = 'now'",
         "UPDATE agents SET beat_epoch = 'x'",
         "UPDATE agents SET full_seq = x'00'",
+        "UPDATE agents SET beat_seq = NULL",
+        "UPDATE agents SET beat_epoch = 9000000000000000",
         "UPDATE schema SET version = 'x'",
     ],
 )

@@ -206,6 +206,21 @@ async def test_a_journal_keeps_its_rows_for_as_long_as_it_is_told(tmp_path: Path
         assert journal.newest() == 3
 
 
+@pytest.mark.parametrize("odd", ["'abc'", "x'00'", "NULL", "-1", "1.5", "9223372036854775807"])
+def test_a_row_that_was_stored_at_no_time_goes_with_the_old_and_holds_up_none(tmp_path: Path, odd: str) -> None:
+    """Only damage makes one; it is the oldest, and nothing behind it would ever go."""
+    disk = Disk(tmp_path, 100 * MIB)
+    with closing(disk.connection):
+        disk.ring(700, time=5)
+        disk.ring(3, time=9)
+        disk.connection.execute(f"UPDATE rings SET time = {odd} WHERE number IN (1, 600)")  # noqa: S608 - the test's own
+        disk.do()
+        assert disk.upkeep.oldest == (1, 0)
+        disk.upkeep.cutoff = 6
+        disk.do()
+        assert disk.numbers() == (701, 703)
+
+
 async def test_words_are_kept_as_long_as_what_they_answer(tmp_path: Path) -> None:
     limits = Limits(max_bytes=2**30, keep=DAY)
     async with open_state(tmp_path / "state.db", T0, limits=limits) as state:
