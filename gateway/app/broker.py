@@ -19,7 +19,7 @@ from bellpull.runtime.clock import utc_now
 from bellpull.runtime.logs import logger
 from bellpull.runtime.rabbitmq.publish import publishing
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
-from gateway.adapters.ears import hearing
+from gateway.adapters.ears import hearing_agents, hearing_gateways
 from gateway.app.admission import AgentsParts
 from gateway.app.forwarder import Forwarder, ForwarderParts
 from gateway.app.notices import Telling
@@ -62,7 +62,8 @@ async def over_broker(
     telling = Telling(
         parts.notices, folder / observers, _parcels(parts), partial(publishing, settings, folder, name), parts.metrics
     )
-    ears = Overhearing(parts, partial(hearing, settings, folder, name), forwarder.ask)
+    where = (settings, folder, name)
+    ears = Overhearing(parts, partial(hearing_agents, *where), partial(hearing_gateways, *where), forwarder.ask)
     async with asyncio.TaskGroup() as group:
         sending = group.create_task(forwarder.run())
         listening = group.create_task(ears.run())

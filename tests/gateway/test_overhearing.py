@@ -24,7 +24,7 @@ from bellpull.runtime.config import SecretRef
 from bellpull.runtime.jose import Ed25519Signer
 from bellpull.runtime.metrics import Metrics
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
-from gateway.adapters.ears import hearing
+from gateway.adapters.ears import hearing_agents, hearing_gateways
 from gateway.adapters.journal import open_journal
 from gateway.adapters.state import SqliteState, open_state
 from gateway.app.admission import AgentsParts
@@ -111,7 +111,10 @@ async def listening(settings: RabbitMQSettings, folder: Path) -> AsyncIterator[L
             metrics=metrics,
         )
         asked: list[Name] = []
-        overhearing = Overhearing(parts, partial(hearing, settings, folder, NAME), asked.append)
+        where = (settings, folder, NAME)
+        overhearing = Overhearing(
+            parts, partial(hearing_agents, *where), partial(hearing_gateways, *where), asked.append
+        )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(overhearing.run())
             yield Listening(overhearing, state, metrics, asked)
@@ -220,6 +223,38 @@ def publish_raw(installation: Installed, flags: int, properties: bytes) -> None:
         channel.publish(HEARTBEATS, report_key(OTHER), b"{}", flags, properties)
 
 
+async def test_who_floods_is_not_heard_and_the_others_are(installation: Installed, gateway: Listening) -> None:
+    """What one stolen credential sends neither pushes out what others say nor stays unnamed; gateways are heard."""
+    await asyncio.to_thread(flood, installation, 1_000)
+    await until(lambda: "agent web-2 says more" in "".join(gateway.overhearing.problems()))
+    await say(installation, Saying(heartbeat(1)))
+    await until(lambda: gateway.counted("taken") == 1)
+    before = gateway.counted("refused")
+    await asyncio.to_thread(flood, installation, 100)
+    await say(installation, Saying(heartbeat(2)))
+    await tell(installation, Telling(push(1)))
+    await until(lambda: gateway.counted("taken") == 3)
+    assert gateway.counted("refused") == before
+
+
+async def test_who_was_left_out_is_heard_again(installation: Installed, tmp_path: Path) -> None:
+    async with hearing_agents(settings_of(installation, tmp_path), tmp_path, NAME) as heard:
+        saying = Saying(report(1, agent=OTHER), user=OTHER, key=OTHER, user_id=OTHER)
+        await heard.hear([report_key(WEB)])
+        await asyncio.to_thread(flood, installation, 1)
+        await say(installation, Saying(report(2)))
+        await heard.hear(None)
+        await say(installation, saying)
+        said = aiter(heard)
+        assert [(await anext(said)).agent for _ in range(2)] == [WEB, OTHER]
+
+
+def flood(installation: Installed, number: int) -> None:
+    with raw(installation.broker.port, installation.vhost, OTHER, OTHER) as channel:
+        for _ in range(number):
+            channel.publish(HEARTBEATS, report_key(OTHER), b"{}", 0, b"")
+
+
 async def test_what_cannot_be_kept_now_is_kept_later(installation: Installed, gateway: Listening) -> None:
     """A full disk loses no word; what follows waits with the broker."""
     disk = gateway.state._database._writing
@@ -233,9 +268,9 @@ async def test_what_cannot_be_kept_now_is_kept_later(installation: Installed, ga
 
 async def test_it_comes_back_when_its_connection_is_closed(installation: Installed, gateway: Listening) -> None:
     broker, vhost = installation.broker, installation.vhost
-    (before,) = await asyncio.to_thread(_queues, broker, vhost)
+    before = await asyncio.to_thread(_queues, broker, vhost)
     await asyncio.to_thread(broker.close_connections, vhost)
-    await until(lambda: _queues(broker, vhost) not in ([], [before]))
+    await until(lambda: len(after := _queues(broker, vhost)) == 2 and not {*after} & {*before})
     await until(lambda: gateway.overhearing.problems() == ())
     await say(installation, Saying(report(1)))
     await until(lambda: gateway.counted("taken") == 1)
@@ -280,7 +315,7 @@ async def test_what_no_gateway_says_now_announces_nothing(
 async def test_nothing_is_left_behind(installation: Installed, tmp_path: Path) -> None:
     async with listening(settings_of(installation, tmp_path), tmp_path) as gateway:
         await until(lambda: gateway.overhearing.problems() == ())
-        assert len(await asyncio.to_thread(_queues, installation.broker, installation.vhost)) == 1
+        assert len(await asyncio.to_thread(_queues, installation.broker, installation.vhost)) == 2
     await until(lambda: _queues(installation.broker, installation.vhost) == [])
 
 

@@ -86,8 +86,8 @@ class Raw:
 
     def publish(self, exchange: str, key: str, body: bytes, flags: int, properties: bytes) -> None:
         """Publish a message, and see that the broker took it."""
-        self._socket.sendall(frame.marshal(commands.Basic.Publish(exchange=exchange, routing_key=key), _CHANNEL))
-        self._socket.sendall(content_header(len(body), flags, properties) + _frame(3, body))
+        to = frame.marshal(commands.Basic.Publish(exchange=exchange, routing_key=key), _CHANNEL)
+        self._socket.sendall(to + content_header(len(body), flags, properties) + _frame(3, body))
         assert isinstance(self._hear(), commands.Basic.Ack)
 
     def _say(self, channel: int, method: Frame) -> None:
