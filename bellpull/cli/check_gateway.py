@@ -11,6 +11,7 @@ import aiohttp
 from bellpull.cli.check_broker import of_broker
 from bellpull.cli.check_tls import fingerprint, of_tls
 from bellpull.cli.finding import Finding, bad, good, of_config, of_folder, of_secret
+from bellpull.runtime import open_files
 from bellpull.runtime.address import Address
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.config import ConfigError, SecretRef, load, read_secret
@@ -22,6 +23,7 @@ from gateway.adapters.place import unsafe_place
 from gateway.app.config import GatewayConfig, load_config
 from gateway.app.enrolment import Enrolment
 from gateway.app.listen import Listener
+from gateway.core.connections import fit
 from gateway.core.providers import PROVIDERS
 
 __all__ = ["look"]
@@ -43,6 +45,7 @@ def look(path: Path) -> list[Finding]:
         *of_broker(config, path.parent),
         *_running(config, path.parent),
         *_listeners(config, path.parent, running=locked(data)),
+        *_open_files(config),
     ]
 
 
@@ -93,6 +96,15 @@ def _listeners(config: GatewayConfig, folder: Path, *, running: bool) -> Iterato
         yield _listener(f"listen.{name}", listener.address, ours=running)
         if listener.tls is not None:
             yield of_tls(f"listen.{name}.tls", listener.tls, folder, utc_now())
+
+
+def _open_files(config: GatewayConfig) -> Iterator[Finding]:
+    """Yield where the gateway, begun from here, has fewer connections than it is allowed: it begins all the same."""
+    files, wanted = open_files.allow(), config.listen.connections()
+    given = fit(wanted, files)
+    if given != wanted:
+        bounds = ", ".join(f"{name} {given[name]} of {wanted[name]}" for name in wanted)
+        yield good("open files", f"with {files} there are fewer connections: {bounds}", "raise the hard limit")
 
 
 def _listener(where: str, address: Address, *, ours: bool) -> Finding:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, NoReturn
 
+from bellpull.runtime import open_files
 from bellpull.runtime.config import ConfigError
 from bellpull.runtime.logs import logger
 
@@ -39,6 +40,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     """
     ended: list[BaseException] = []
     calm_collector()
+    open_files.allow()
     try:
         with asyncio.Runner(loop_factory=_loop) as runner:
             runner.run(_until_stopped(main))

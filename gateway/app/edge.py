@@ -1,13 +1,12 @@
 """The gateway's listeners as they are configured: certificates that follow their files, limits, whom to believe."""
 
-import resource
 import ssl
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Final
 
 from aiohttp import web
 
+from bellpull.runtime import open_files
 from bellpull.runtime.address import Address
 from bellpull.runtime.config import Problems, SecretRef, exposed
 from bellpull.runtime.http import Limits, network, serve
@@ -15,10 +14,9 @@ from bellpull.runtime.logs import logger
 from bellpull.runtime.reload import Watched, Watcher
 from bellpull.runtime.tls import TlsError, server_context
 from gateway.app.listen import Listen, TlsSettings
+from gateway.core.connections import fit
 
 __all__ = ["Edge"]
-
-_FILES: Final = 65_536
 
 _log = logger("gateway")
 
@@ -34,8 +32,8 @@ class Edge:
     """
 
     def __init__(self, listen: Listen, folder: Path, problems: Problems, watcher: Watcher) -> None:
-        _allow_files()
         self._listeners = listen.each()
+        self._connections = _connections(listen)
         self._proxies = tuple(network(each) for each in listen.trusted_proxies)
         self._folder = folder
         self._watcher = watcher
@@ -53,7 +51,7 @@ class Edge:
             listener.address,
             name=name,
             drain_s=drain_s,
-            limits=Limits(connections=listener.connections, proxies=self._proxies),
+            limits=Limits(connections=self._connections[name], proxies=self._proxies),
             tls=None if context is None else lambda: context.value,
         )
 
@@ -68,9 +66,10 @@ class Edge:
             return None
 
 
-def _allow_files() -> None:
-    """Take as many open files as the system gives: 1,024, as most begin with, is fewer than connections may be."""
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if most == resource.RLIM_INFINITY else min(most, _FILES)
-    if now != resource.RLIM_INFINITY and now < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+def _connections(listen: Listen) -> dict[str, int]:
+    """Return how many each listener may have; says so where that is fewer than its settings allow."""
+    files = open_files.allow()
+    given = fit(listen.connections(), files)
+    if given != listen.connections():
+        _log.warning("fewer connections than allowed: raise the limit of open files", open_files=files, **given)
+    return given

@@ -101,3 +101,7 @@ class Listen(Settings):
     def each(self) -> dict[str, Listener]:
         """Return the listeners by name."""
         return {"hooks": self.hooks, "agents": self.agents, "console": self.console}
+
+    def connections(self) -> dict[str, int]:
+        """Return how many each is to have at once, by name."""
+        return {name: listener.connections for name, listener in self.each().items()}

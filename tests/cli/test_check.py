@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +54,15 @@ def test_a_gateway_that_is_well_passes(gateway: Path) -> None:
         str(gateway / "agents/web-1.yaml"),
         *("listen.hooks", "listen.agents", "listen.console"),
     ]
+
+
+def test_too_few_open_files_are_said_beforehand(gateway: Path) -> None:
+    """R42: the gateway would start, with fewer connections than its settings allow."""
+    limited = ["bash", "-c", 'ulimit -n 256; exec "$@"', "-", sys.executable, "-m", "bellpull"]
+    ended = subprocess.run(
+        [*limited, "check", "--gateway", gateway / "gateway.yaml"], capture_output=True, text=True, check=True
+    )
+    assert "open files: with 256 there are fewer connections: hooks 64 of 2048" in ended.stdout
 
 
 def test_the_configuration_of_the_folder_is_found(gateway: Path) -> None:

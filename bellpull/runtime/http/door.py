@@ -149,6 +149,7 @@ class Door:
                 accepted.close()
             else:
                 connection.opens(tasks.create_task(self._open(connection, accepted)))
+            await asyncio.sleep(0)  # who has to go is gone before the next comes in: each has a file open
 
     async def watch(self) -> None:
         """Close who is silent for too long, until cancelled."""
