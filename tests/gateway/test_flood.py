@@ -53,7 +53,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 def invented(seq: int, agent: Name = THIEF) -> Report:
     """Return the report number `seq` of a flood: of a Sync that there is not, as long as a report may be."""
-    said = report(seq, agent=agent, path="acme/other", at=utc_now())
+    said = report(seq, agent=agent, at=utc_now())
     return replace(said, sync=SyncName(f"default/s{seq}"), message=Note("x" * 1000))
 
 
