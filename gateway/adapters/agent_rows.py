@@ -1,4 +1,8 @@
-"""How agents were heard last, as rows of the state: a row each, which moves only forward in (epoch, seq) (R18)."""
+"""How agents were heard last, as rows of the state: a row each, which moves only forward in (epoch, seq) (R18).
+
+Writing goes by what is there, so a row that no program writes is forgotten at the start: the agent's next heartbeat
+makes another.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +15,11 @@ from bellpull.contract.codec import read
 from bellpull.contract.errors import ContractError
 from bellpull.contract.report import Heartbeat, Report, SyncState
 from bellpull.contract.text import Name
-from gateway.adapters.moment import microseconds
+from gateway.adapters.moment import NO_MOMENT, microseconds
 from gateway.adapters.reading import LeftOut, OddValueError, json_of, text_of, time_of
 from gateway.ports.state import LastHeard, Put
 
-__all__ = ["Agents", "has_state", "highest_epoch", "note_agent", "note_beat", "place"]
+__all__ = ["Agents", "forget_odd", "has_state", "highest_epoch", "note_agent", "note_beat", "place"]
 
 _PUT_AGENT: Final = """INSERT INTO agents (agent, epoch, environment, heard) VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET epoch = max(epoch, excluded.epoch), environment = excluded.environment,
@@ -23,6 +27,15 @@ _PUT_AGENT: Final = """INSERT INTO agents (agent, epoch, environment, heard) VAL
 _PUT_BEAT: Final = "UPDATE agents SET beat_epoch = ?, beat_seq = ?, version = ? WHERE agent = ?"
 _PUT_FULL: Final = "UPDATE agents SET full_epoch = ?, full_seq = ?, full_state = ?, full = ? WHERE agent = ?"
 _AGENTS: Final = "SELECT rowid AS number, agent, heard, environment, version, full_epoch, full_seq FROM agents"
+_ODD: Final = f"""typeof(epoch) <> 'integer' OR epoch NOT BETWEEN 0 AND 9007199254740991
+    OR typeof(heard) <> 'integer' OR heard NOT BETWEEN 0 AND {NO_MOMENT - 1}
+    OR typeof(agent) <> 'text' OR typeof(environment) <> 'text'
+    OR coalesce(beat_epoch, beat_seq) IS NOT NULL AND (
+        typeof(beat_epoch) <> 'integer' OR typeof(beat_seq) <> 'integer' OR beat_epoch NOT BETWEEN 0 AND epoch
+        OR beat_seq NOT BETWEEN 0 AND 9007199254740991)
+    OR coalesce(full_epoch, full_seq) IS NOT NULL AND (
+        typeof(full_epoch) <> 'integer' OR typeof(full_seq) <> 'integer' OR full_epoch NOT BETWEEN 0 AND epoch
+        OR full_seq NOT BETWEEN 0 AND 9007199254740991)"""
 _FULL: Final = "SELECT full FROM agents WHERE rowid = ?"
 
 
@@ -54,7 +67,8 @@ class Agents:
     def _last(self, connection: apsw.Connection, values: Any) -> tuple[Name, LastHeard]:
         number, agent, heard, environment, version, *order = values
         name = text_of(agent, "agent", Name)
-        full = self._read_full(connection, number, name, order) if None not in order else None
+        is_there = all(isinstance(each, int) for each in order)
+        full = self._read_full(connection, number, name, order) if is_there else None
         syncs = None if full is None else full.syncs
         last = LastHeard(
             heard=time_of(heard, "heard"),
@@ -82,9 +96,16 @@ class Agents:
             return None
 
 
+def forget_odd(connection: apsw.Connection) -> list[int]:
+    """Remove the rows that hold what no program writes; return their numbers."""
+    found: list[Any] = connection.execute(f"SELECT rowid FROM agents WHERE {_ODD}").fetchall()  # noqa: S608 - constant
+    connection.executemany("DELETE FROM agents WHERE rowid = ?", found)
+    return [number for (number,) in found]
+
+
 def highest_epoch(connection: apsw.Connection, agent: Name) -> int:
     """Return the highest epoch that was heard of an agent; 0 before the first."""
-    found = connection.execute("SELECT epoch FROM agents WHERE agent = ?", (agent,)).get
+    found = connection.execute("SELECT epoch FROM agents WHERE agent = ? AND typeof(epoch) = 'integer'", (agent,)).get
     return 0 if found is None else int(found)
 
 
@@ -93,7 +114,7 @@ def place(connection: apsw.Connection, heartbeat: Heartbeat) -> Put:
     if heartbeat.epoch < highest_epoch(connection, heartbeat.agent):
         return Put.BEHIND
     last = """SELECT beat_epoch, beat_seq FROM agents
-        WHERE agent = ? AND beat_epoch IS NOT NULL AND beat_seq IS NOT NULL"""
+        WHERE agent = ? AND typeof(beat_epoch) = 'integer' AND typeof(beat_seq) = 'integer'"""
     found: Any = connection.execute(last, (heartbeat.agent,)).fetchone()
     newer = found is None or (heartbeat.epoch, heartbeat.seq) > tuple(found)
     return Put.STORED if newer else Put.KNOWN

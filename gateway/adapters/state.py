@@ -6,7 +6,7 @@ word of a heartbeat's history by what it says. Heartbeats move an agent only for
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -16,7 +16,7 @@ import apsw
 from bellpull.contract.report import Heartbeat, Report
 from bellpull.contract.text import CommitId, Name
 from bellpull.runtime.logs import logger
-from gateway.adapters.agent_rows import Agents, has_state, highest_epoch, note_agent, note_beat, place
+from gateway.adapters.agent_rows import Agents, forget_odd, has_state, highest_epoch, note_agent, note_beat, place
 from gateway.adapters.announced import announcements_after, announcements_of, put_announcement
 from gateway.adapters.database import Database
 from gateway.adapters.meter import Meter
@@ -75,7 +75,9 @@ async def open_state(
     if meter is not None:
         meter.show(database.upkeep.figures())
     try:
-        yield SqliteState(database, limits)
+        state = SqliteState(database, limits)
+        await state.forget_odd()
+        yield state
     finally:
         await database.close()
 
@@ -88,6 +90,12 @@ class SqliteState:
         self._limits = limits
         self._heard_in_full: set[Name] = set()
         self._agents = Agents(database.left_out)
+
+    async def forget_odd(self) -> None:
+        """Begin without the agents' rows that no program writes."""
+        with suppress(WriteRefused):  # nothing can be written now, or is odd
+            for number in await self._database.write(forget_odd, within_s=_WITHIN_S):
+                self._database.left_out.note("agents", number, "a value is none that is written there")
 
     async def put_report(self, report: Report, *, issued: datetime, received: datetime) -> Heard:
         """Keep a report (see the port)."""

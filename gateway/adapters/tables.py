@@ -2,9 +2,8 @@
 
 A further table, index or column is a further step at the end of its file's list.
 
-The laws are about the values that all rows hang on: numbers that the next row's is counted from, epochs, versions,
-and the agents' places, of which writing needs to be sure. What else is odd costs its own row, when that is read
-(`gateway.adapters.reading`).
+The laws are about the values that all rows hang on: numbers that the next row's is counted from, epochs, versions.
+What else is odd costs its own row, when that is read (`gateway.adapters.reading`).
 """
 
 from typing import Final
@@ -58,16 +57,6 @@ JOURNAL: Final = Schema(
 
 STATE: Final = Schema(
     laws=(
-        # heard: microseconds since 1970, to the year 9999
-        """SELECT 1 FROM agents WHERE typeof(epoch) <> 'integer' OR epoch NOT BETWEEN 0 AND 9007199254740991
-            OR typeof(heard) <> 'integer' OR heard NOT BETWEEN 0 AND 253402300799999999
-            OR typeof(agent) <> 'text' OR typeof(environment) <> 'text'
-            OR coalesce(beat_epoch, beat_seq) IS NOT NULL AND (
-                typeof(beat_epoch) <> 'integer' OR typeof(beat_seq) <> 'integer' OR beat_epoch NOT BETWEEN 0 AND epoch
-                OR beat_seq NOT BETWEEN 0 AND 9007199254740991)
-            OR coalesce(full_epoch, full_seq) IS NOT NULL AND (
-                typeof(full_epoch) <> 'integer' OR typeof(full_seq) <> 'integer' OR full_epoch NOT BETWEEN 0 AND epoch
-                OR full_seq NOT BETWEEN 0 AND 9007199254740991)""",
         "SELECT 1 FROM words WHERE place > 9007199254740991",
         "SELECT 1 FROM announcements WHERE place > 9007199254740991",
     ),

@@ -11,6 +11,7 @@ import pytest
 
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.message import Message
+from bellpull.contract.text import Name
 from gateway.adapters.damage import acknowledge, notes
 from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.adapters.recovery import _DamagedError, _judge, make_sound
@@ -18,10 +19,11 @@ from gateway.adapters.state import open_state
 from gateway.adapters.tables import JOURNAL
 from gateway.core.resume import Reset
 from gateway.ports.disk import DiskFailed
-from tests.gateway.examples import GITHUB, T0, WEB, heartbeat, push, seconds
+from tests.gateway.examples import GITHUB, T0, WEB, heartbeat, push, report, seconds
 
 BEFORE, SINCE = 300, 60
 """Pushes that were moved into the file, and pushes that are in its log only."""
+DB = Name("db-1")
 PAGE = 4096
 NAME = "journal.damaged-20260301T120000Z"
 
@@ -340,14 +342,30 @@ async def test_numbers_that_were_lost_with_all_events_are_not_used_again(stopped
         "UPDATE agents SET full_seq = x'00'",
         "UPDATE agents SET beat_seq = NULL",
         "UPDATE agents SET beat_epoch = 9000000000000000",
-        "UPDATE schema SET version = 'x'",
     ],
 )
-async def test_such_a_value_in_the_state_costs_the_state(tmp_path: Path, statement: str) -> None:
+async def test_such_a_value_of_an_agent_costs_what_was_heard_of_it(tmp_path: Path, statement: str) -> None:
+    """R9: until its next heartbeat; other agents, and all words, stay."""
     path = tmp_path / "state.db"
     async with open_state(path, T0) as state:
         await state.put_heartbeat(heartbeat(1), issued=T0, received=T0)
-    changed(path, statement)
+        await state.put_report(report(2), issued=T0, received=T0)
+        await state.put_heartbeat(heartbeat(1, agent=DB), issued=T0, received=T0)
+    changed(path, f"{statement} WHERE agent = 'web-1'")
+    async with open_state(path, T0) as state:
+        assert list(await state.agents()) == [DB]
+        await state.put_heartbeat(heartbeat(2), issued=T0, received=T0)
+        assert sorted(await state.agents()) == [DB, WEB]
+        assert len(await state.answers("github.com/acme/site", "refs/heads/main", T0)) == 1
+    assert not path.with_name("state.damaged-20260301T120000Z").exists()
+
+
+async def test_a_version_that_is_none_costs_the_state(tmp_path: Path) -> None:
+    """R9: it is filled by one round of heartbeats."""
+    path = tmp_path / "state.db"
+    async with open_state(path, T0) as state:
+        await state.put_heartbeat(heartbeat(1), issued=T0, received=T0)
+    changed(path, "UPDATE schema SET version = 'x'")
     async with open_state(path, T0) as state:
         assert await state.agents() == {}
         await state.put_heartbeat(heartbeat(2), issued=T0, received=T0)
