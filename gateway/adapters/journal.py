@@ -25,7 +25,7 @@ from gateway.adapters.append import Appended, append, events
 from gateway.adapters.damage import note
 from gateway.adapters.database import Database
 from gateway.adapters.event_rows import ROW, announcement, event
-from gateway.adapters.life import Append, begin, last_number, sign
+from gateway.adapters.life import Append, Restored, begin, last_number, restored, sign
 from gateway.adapters.meter import Meter
 from gateway.adapters.moment import microseconds
 from gateway.adapters.outgoing import append_outgoing, nothing_removed, removed_unsent
@@ -113,6 +113,7 @@ class SqliteJournal:
         self._removed = removed_unsent if forwards else nothing_removed
         self._newest = 0
         self._turned_away = False
+        self._restored: Restored | None = None
         self._moved = asyncio.Event()
 
     async def open(self, path: Path, now: datetime, meter: Meter | None) -> None:
@@ -140,6 +141,8 @@ class SqliteJournal:
             self._newest = await self._write(lambda connection: self._start(connection, word, now))
         self.epoch = word
         self._keep(now)
+        if self._restored is not None:
+            _say_restored(self._restored)
 
     async def sign(self, now: datetime) -> None:
         """Write a sign of life, with the resync that is due (see the port)."""
@@ -152,6 +155,7 @@ class SqliteJournal:
         self._keep(now)
 
     def _start(self, connection: apsw.Connection, word: str, now: datetime) -> int:
+        self._restored = restored(connection)
         removed = self._removed(connection, thorough=True)
         return begin(
             connection,
@@ -257,6 +261,11 @@ class SqliteJournal:
 
     async def _read(self, query: str, values: Any, make: Callable[[Any], _T]) -> Found[_T]:
         return await self.database.read(self.database.left_out.reading("events", query, values, make))
+
+
+def _say_restored(found: Restored) -> None:
+    told = {name: time.isoformat() for name, time in found.times().items()}
+    _log.warning("the journal is a backup: all are told to look at everything", newest=found.newest, **told)
 
 
 def _held(connection: apsw.Connection) -> Held:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -14,12 +14,31 @@ from gateway.adapters.append import Appended, Event, append, events
 from gateway.adapters.moment import is_moment, microseconds, moment
 from gateway.core.away import missed
 
-__all__ = ["Append", "begin", "forget", "last_number", "sign"]
+__all__ = ["Append", "Restored", "begin", "forget", "last_number", "restored", "sign"]
 
 Append = Callable[[apsw.Connection, Sequence[Sequence[Event]]], list[Appended]]
 """How events are written: `append.append`, or the one that lets them wait for a broker too."""
 
 _SOURCE: Final = Name("gateway")
+
+
+class Restored(NamedTuple):
+    """What a backup has that was put in the journal's place.
+
+    Attributes:
+        newest: number of its last event; 0 where it has none.
+        accepted: when that came, as far as is known.
+        started: when the gateway began that the backup is of.
+    """
+
+    newest: int
+    accepted: datetime | None
+    started: datetime | None
+
+    def times(self) -> dict[str, datetime]:
+        """Return the times that are known, by name."""
+        named = {"accepted": self.accepted, "started": self.started}
+        return {name: time for name, time in named.items() if time is not None}
 
 
 def sign(
@@ -73,6 +92,25 @@ def last_number(connection: apsw.Connection) -> int:
 def forget(connection: apsw.Connection) -> None:
     """Unsay when the gateway ran last: whoever starts on this journal does not know what was missed."""
     connection.execute("UPDATE life SET seen = NULL")
+
+
+def restored(connection: apsw.Connection) -> Restored | None:
+    """Return what there is where this start, of which nothing is written yet, is the first on a backup."""
+    seen: Any = connection.execute("SELECT seen IS NOT NULL FROM life").get
+    started: Any = connection.execute(_whole("started", "epochs ORDER BY place DESC")).get
+    if seen or started is None:
+        return None
+    accepted: Any = connection.execute(_whole("accepted", "events ORDER BY seq DESC")).get
+    return Restored(last_number(connection), _time(accepted), _time(started))
+
+
+def _whole(column: str, rows: str) -> str:
+    """Return what reads a number of the first row; -1 where damage made it none, which may be no text even."""
+    return f"SELECT iif(typeof({column}) = 'integer', {column}, -1) FROM {rows} LIMIT 1"  # noqa: S608 - constants
+
+
+def _time(stored: Any) -> datetime | None:
+    return moment(stored) if is_moment(stored) else None
 
 
 def _resync(connection: apsw.Connection, reason: str, now: datetime, write: Append) -> Appended:

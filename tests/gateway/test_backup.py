@@ -7,6 +7,7 @@ import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import apsw
@@ -215,6 +216,30 @@ async def test_no_hole_in_the_journal_is_silent(
     told = (heard.resets - before[0], heard.resyncs - before[1])
     nothing_lost = hole is empty and not behind
     assert (sum(told) > 0) is not nothing_lost
+
+
+def _restored(folder: Folder) -> list[dict[str, Any]]:
+    return [line for line in folder.lines() if line["event"].startswith("the journal is a backup")]
+
+
+def test_the_log_says_once_that_the_journal_is_a_backup(folder: Folder) -> None:
+    """R1, R10: with what it has, and of when; the next start is one like all."""
+    config = folder.path / "gateway.yaml"
+    with folder.running() as gateway:
+        deliver(gateway.hooks, payload())
+        assert bellpull("gateway", "backup", folder.path / "copy.db", "--config", config).code == 0
+        deliver(gateway.hooks, payload(), delivery="d2")
+        assert gateway.stop() == 0
+    with folder.running() as gateway:
+        assert gateway.stop() == 0
+    assert _restored(folder) == []
+    restore(folder)
+    for _ in range(2):
+        with folder.running() as gateway:
+            assert gateway.stop() == 0
+    (said,) = _restored(folder)
+    assert (said["level"], said["newest"]) == ("warning", 1)
+    assert said["started"] < said["accepted"] < said["time"]
 
 
 async def test_a_gateway_that_was_away_is_heard_as_such(folder: Folder) -> None:
