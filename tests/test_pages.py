@@ -8,6 +8,8 @@ import yaml
 
 from gateway.app.config import load_config
 from tests.console import Console, blocks, section
+from tests.gateway.github import payload
+from tests.gateway.process import deliver
 from tests.github_com import github
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -59,3 +61,22 @@ async def test_agents_are_added_renewed_and_removed_while_the_gateway_runs(tmp_p
         await console.type("bellpull init .")
         await console.type("bellpull gateway 2> gateway.log & sleep 3")
         await console.follow((DOCS / "how-to" / "agents.md").read_text())
+
+
+@pytest.mark.usefixtures("free_ports")
+async def test_a_backup_and_the_way_back_to_it(tmp_path: Path) -> None:
+    """R10: what was accepted when it was made is there again, and what came after is told of as not known."""
+    page = (DOCS / "how-to" / "look-after-the-journal.md").read_text().replace("/backup/", f"{tmp_path}/backup/")
+    async with Console.open(tmp_path, {}) as console:
+        await console.type("bellpull init . && mkdir backup")
+        await console.type("bellpull gateway 2> gateway.log & sleep 3")
+        await _push(tmp_path, "d1")
+        await console.follow(section(page, "Back it up, and go back to a backup"))
+        await _push(tmp_path, "d2")
+
+
+async def _push(folder: Path, delivery: str) -> None:
+    secret = (folder / "secrets" / "github").read_bytes().strip()
+    hooks = "http://127.0.0.1:8080"
+    answer = await asyncio.to_thread(deliver, hooks, payload(), secret=secret, delivery=delivery)
+    assert (answer.status, list(answer.json())) == (202, ["events"])
