@@ -7,6 +7,10 @@ belongs to another user (`sudo`) can refuse that, and is then left behind and sa
 
 It has ended when the process that was started has: what that left running is not waited for, and its output is not
 read any more. Blocks: for the target's own thread. That thread looks at the clock twenty times a second meanwhile.
+
+Sixteen commands run at once, whatever the number of Syncs: after a start, or a push to what many Syncs share, all of
+them would otherwise start in the same moment. The others wait for their turn, and keep nothing up but their own Sync:
+what they belong to is live by then.
 """
 
 import os
@@ -14,8 +18,9 @@ import pwd
 import select
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -38,6 +43,10 @@ _STOPPING_S: Final = 8.0
 _REPORTED: Final = 768
 """Bytes of output in a report, whose message has 1 KiB in all."""
 
+_AT_ONCE: Final = 16
+_TURNS: Final = threading.BoundedSemaphore(_AT_ONCE)
+"""The machine is one, so its turns are the process's."""
+
 _log = logger("agent.command")
 
 
@@ -59,12 +68,32 @@ class Command:
     report_output: bool = False
     stopping: Callable[[], bool] = lambda: False
 
-    def run(self, path: Path, commit: CommitId) -> None:
-        """Run it in the target at `path`, and return when it ended well.
+    def run(self, path: Path, commit: CommitId, go_on: Callable[[], None] = lambda: None) -> None:
+        """Run it in the target at `path` when it is its turn, and return when it ended well.
+
+        Args:
+            path: the link.
+            commit: what is live there.
+            go_on: is called while it waits for its turn, and raises where it is to wait no more.
 
         Raises:
             CommandError: it could not be started, ended otherwise, or its time was up.
         """
+        with self._turn(go_on):
+            self._run(path, commit)
+
+    @contextmanager
+    def _turn(self, go_on: Callable[[], None]) -> Iterator[None]:
+        while not _TURNS.acquire(timeout=_LOOK_S):
+            if self.stopping():
+                raise CommandError(f"CommandStopped: {self._program} had not begun when the agent had to end")
+            go_on()
+        try:
+            yield
+        finally:
+            _TURNS.release()
+
+    def _run(self, path: Path, commit: CommitId) -> None:
         begun, tail = monotonic(), Tail()
         try:
             process = subprocess.Popen(  # noqa: S603  # whoever writes the Sync says what runs here

@@ -92,7 +92,9 @@ class DirectoryTarget:
         self._thread = OneThread(f"directory {path.name}")
         self._closed = False
 
-    async def apply(self, commit: CommitId, tree: str, reader: TreeReader) -> Counts:
+    async def apply(
+        self, commit: CommitId, tree: str, reader: TreeReader, *, aside: Callable[[], None] = lambda: None
+    ) -> Counts:
         """Make the link lead to a release of `tree`; where it does and the release is intact, write nothing.
 
         Raises:
@@ -100,7 +102,12 @@ class DirectoryTarget:
             TargetError: the tree cannot be a release or the guard refuses it (permanent), something foreign is in
                 the way, another process owns the target, or the file system failed. What is live stays live.
         """
-        return await self._thread.do(lambda go_on: self._apply(commit, tree, reader, go_on))
+        loop = asyncio.get_running_loop()
+
+        def work(go_on: Callable[[], None]) -> Counts:
+            return self._apply(commit, tree, reader, go_on, lambda: loop.call_soon_threadsafe(aside))
+
+        return await self._thread.do(work)
 
     async def drifted(self, tree: str, *, full: bool) -> str | None:
         """Return in what the target differs from `tree`, in a sentence, or None; see `Target`."""
@@ -139,7 +146,14 @@ class DirectoryTarget:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _apply(self, commit: CommitId, tree: str, reader: TreeReader, go_on: Callable[[], None]) -> Counts:
+    def _apply(
+        self,
+        commit: CommitId,
+        tree: str,
+        reader: TreeReader,
+        go_on: Callable[[], None],
+        aside: Callable[[], object],
+    ) -> Counts:
         plan = self._plan(reader, go_on)
         record = Record(tree=tree, commit=commit, items=expected(plan))
         with self._releases.owned() as home:
@@ -155,7 +169,7 @@ class DirectoryTarget:
                 self._refuse_loss(home, live, record, commit)
                 self._renew(home, plan, record, reader.blob, go_on)
                 self._tidy(home)
-            self._pay(home, tree, commit)
+            self._pay(home, tree, commit, go_on, aside)
         return count(before, record.items)
 
     def _refuse_loss(self, home: Home, live: Record | None, record: Record, commit: CommitId) -> None:
@@ -169,11 +183,14 @@ class DirectoryTarget:
             if problem:
                 raise TargetError("", problem, permanent=True)
 
-    def _pay(self, home: Home, tree: str, commit: CommitId) -> None:
+    def _pay(
+        self, home: Home, tree: str, commit: CommitId, go_on: Callable[[], None], aside: Callable[[], object]
+    ) -> None:
         """Run the command if it is owed for what is live."""
         owed = home.debt.trees()
         if self._command is not None and tree in owed:
-            self._command.run(self._path, commit)
+            aside()
+            self._command.run(self._path, commit, go_on)
         if owed:
             home.debt.settle()
 

@@ -43,11 +43,15 @@ class Place:
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One run under way: its place, what started it, and what was measured so far."""
+    """One run under way: its place, what started it, and what was measured so far.
+
+    `aside` is called, in the loop, once it has only a command to wait for.
+    """
 
     place: Place
     run: Run
     started: datetime
+    aside: Callable[[], None]
     seconds: dict[str, float] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
 

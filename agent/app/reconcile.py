@@ -76,9 +76,9 @@ class Reconciler:
         self._allowance = Allowance()
         self._seen: dict[SyncName, CommitId | None] = {}
 
-    async def reconcile(self, run: Run) -> End | Waiting | Postponed:
-        """Do one run, and say how it ended."""
-        attempt = Attempt(place=self._places[run.key], run=run, started=utc_now())
+    async def reconcile(self, run: Run, aside: Callable[[], None]) -> End | Waiting | Postponed:
+        """Do one run, and say how it ended; `aside` is called before it waits for a command."""
+        attempt = Attempt(place=self._places[run.key], run=run, started=utc_now(), aside=aside)
         try:
             if TriggerKind.DRIFT in run.kinds:
                 undone = await self._undo_drift(attempt, await self._remote(attempt))
@@ -108,7 +108,7 @@ class Reconciler:
         if commit is None or made is None or made.policy != place.sync.policy:
             return None
         alone = replace(whole.run, kinds=frozenset({TriggerKind.DRIFT}), announcements=())
-        attempt = Attempt(place=place, run=alone, started=whole.started)
+        attempt = Attempt(place=place, run=alone, started=whole.started, aside=whole.aside)
         try:
             if owed or await self._has_drifted(attempt, made.tree):
                 await self._apply(attempt, remote, commit, made.tree)
@@ -243,7 +243,7 @@ class Reconciler:
     async def _apply(self, attempt: Attempt, remote: Remote, tip: CommitId, tree: CommitId) -> None:
         await self._scribe.write(attempt, tip)
         with attempt.stage("apply"), self._git.reader(remote, tree) as reader:
-            attempt.counts = await attempt.place.target.apply(tip, tree, reader)
+            attempt.counts = await attempt.place.target.apply(tip, tree, reader, aside=attempt.aside)
         attempt.place.owed = False
 
     async def _settle(

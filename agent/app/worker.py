@@ -27,10 +27,13 @@ class Worker:
 
     Args:
         inbox: decides.
-        reconcile: does one run and says how it ended.
+        reconcile: does one run and says how it ended; calls what it is given once it has only a command to wait for,
+            so that another run starts meanwhile.
     """
 
-    def __init__(self, inbox: Inbox, reconcile: Callable[[Run], Awaitable[End | Waiting | Postponed]]) -> None:
+    def __init__(
+        self, inbox: Inbox, reconcile: Callable[[Run, Callable[[], None]], Awaitable[End | Waiting | Postponed]]
+    ) -> None:
         self._inbox = inbox
         self._reconcile = reconcile
         self._wake = asyncio.Event()
@@ -65,9 +68,13 @@ class Worker:
             async with asyncio.timeout(min(max(wait_s, 0), _LONGEST_PAUSE_S)):  # wait_for may lose a cancellation
                 await self._wake.wait()
 
+    def _aside(self, key: SyncName) -> None:
+        self._inbox.aside(key)
+        self._wake.set()
+
     async def _one(self, run: Run) -> None:
         try:
-            end: End | Waiting | Postponed = await self._reconcile(run)
+            end: End | Waiting | Postponed = await self._reconcile(run, lambda: self._aside(run.key))
         except Exception as error:  # noqa: BLE001 - the one place: a defect in one run must not end all others
             _log.exception("a run ended in a defect of the agent", sync=run.key, error=str(error))
             end = End.FAILED

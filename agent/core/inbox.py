@@ -3,7 +3,8 @@
 Whatever is offered for a key is gathered into one want, and a run takes all of it. The properties:
 
 - nothing offered is lost: it is in the want, or in a run, and a run that did not end well puts it back;
-- one run of a key at a time, `slots` runs in all, what has been ready longest first;
+- one run of a key at a time, `slots` runs in all, what has been ready longest first; a run that has only a command
+  to wait for stands `aside`, and takes no slot any more;
 - a key offered while it is busy runs again;
 - the order and the repetition of offers change nothing (`announced.gather` is a set; so are the kinds);
 - failures back off; a new announcement, a change or a person does not wait for that;
@@ -100,6 +101,8 @@ class _Entry:
     limited: bool = False
     """Whether that run was one too many that events caused, so that an interval does not wait."""
     run: Run | None = None
+    aside: bool = False
+    """Whether that run needs no slot any more."""
     fresh: bool = False
     """Whether something urgent came since the run began."""
     failures: int = 0
@@ -161,7 +164,9 @@ class Inbox:
         """Stop watching `key`, with all that it wants; what runs of it still has to end before it runs again."""
         entry = self._entries.pop(key, None)
         if entry is not None and entry.run is not None:
-            self._entries[key] = _Entry(pace=entry.pace, poll_at=entry.poll_at, run=entry.run, gone=True, orphan=True)
+            old = _Entry(pace=entry.pace, poll_at=entry.poll_at, run=entry.run, aside=entry.aside)
+            old.gone = old.orphan = True
+            self._entries[key] = old
 
     def offer(
         self,
@@ -183,18 +188,21 @@ class Inbox:
 
     def due(self, now: datetime) -> tuple[Run, ...]:
         """Return what to start now, and count it as running."""
-        waiting = sorted(
-            (entry.due_at(), key)
-            for key, entry in self._entries.items()
-            if entry.run is None and entry.due_at() <= now
-        )
-        return tuple(self._start(key, now) for _, key in waiting[: max(0, self.slots - len(self.busy))])
+        idle = ((entry.due_at(), key) for key, entry in self._entries.items() if entry.run is None)
+        waiting = sorted((due_at, key) for due_at, key in idle if due_at <= now)
+        return tuple(self._start(key, now) for _, key in waiting[: self._free()])
 
     def next_due(self) -> datetime | None:
         """Return when to call `due` again if nothing happens before; null while no run can start."""
-        if len(self.busy) >= self.slots:
+        if not self._free():
             return None
         return min((entry.due_at() for entry in self._entries.values() if entry.run is None), default=None)
+
+    def aside(self, key: SyncName) -> None:
+        """Let the run of `key` go on without a slot: from here on it waits for a command, however long."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.run is not None:
+            entry.aside = True
 
     def later(self, key: SyncName) -> frozenset[CommitId]:
         """Return the commits announced for `key` since its run began."""
@@ -261,11 +269,15 @@ class Inbox:
         entry.announcements = gather((*entry.announcements, *announced))
         entry.ready = ready if entry.ready is None else min(entry.ready, ready)
 
+    def _free(self) -> int:
+        """Return how many runs more may start."""
+        return max(0, self.slots - sum(1 for entry in self._entries.values() if entry.run and not entry.aside))
+
     def _start(self, key: SyncName, now: datetime) -> Run:
         entry = self._entries[key]
         kinds, announcements = entry.take(now)
         entry.run = Run(key=key, kinds=kinds, announcements=announcements, failures=entry.failures)
-        entry.fresh = False
+        entry.aside = entry.fresh = False
         return entry.run
 
     def _end(self, key: SyncName) -> tuple[_Entry | None, Run | None]:

@@ -4,7 +4,7 @@ Everything here is level-triggered: `apply` makes it so whatever was there befor
 ought to be there, `changes` only says "look again" and may say so for nothing.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from agent.ports.git import TreeReader
@@ -41,10 +41,13 @@ class CommandError(TargetError):
 class Target(Protocol):
     """One target of one Sync, owned by one agent from its first `apply` until `close`."""
 
-    async def apply(self, commit: CommitId, tree: str, reader: TreeReader) -> Counts:
+    async def apply(
+        self, commit: CommitId, tree: str, reader: TreeReader, *, aside: Callable[[], None] = lambda: None
+    ) -> Counts:
         """Make it match `tree`; where it does already, nothing is written and all counts as unchanged.
 
-        A command that belongs to a change runs after it, and again with each call until it ended well once.
+        A command that belongs to a change runs after it, and again with each call until it ended well once; `aside`
+        is called before, in the loop: from then on this only waits, be it for the command's turn.
         When cancelled, it is what it was before or what it is to be, and `reader` is no longer used.
 
         Raises:

@@ -6,6 +6,9 @@ import signal
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -151,3 +154,45 @@ def test_an_agent_that_stops_lets_it_finish_within_a_bound(tmp_path: Path, monke
 
     slow(0.2).run(tmp_path, COMMIT)
     assert failure(slow(60), tmp_path).startswith("CommandStopped: ")
+
+
+def test_the_seventeenth_command_waits_for_its_turn(tmp_path: Path) -> None:
+    """Sixteen run at once; its own time begins with its turn, and who no longer wants it waits no more."""
+    held, going, over = tmp_path / "held", tmp_path / "going", threading.Event()
+    held.touch()
+    going.mkdir()
+    program = """
+        import os, sys, time
+        open(os.path.join(sys.argv[1], "going", str(os.getpid())), "w").close()
+        while os.path.exists(os.path.join(sys.argv[1], "held")): time.sleep(0.02)
+    """
+
+    def abandoned() -> None:
+        if over.is_set():
+            raise InterruptedError
+
+    with ThreadPoolExecutor(17) as threads:
+        command = python(program, str(tmp_path))
+        running = [threads.submit(command.run, tmp_path, COMMIT) for _ in range(16)]
+        _until(lambda: len(list(going.iterdir())) == 16)
+        last = threads.submit(python(program, str(tmp_path), timeout_s=0.1).run, tmp_path, COMMIT, abandoned)
+        sleep(0.5)
+        assert (len(list(going.iterdir())), last.done()) == (16, False)
+        over.set()
+        with pytest.raises(InterruptedError):
+            last.result(timeout=10)
+        stopped = replace(command, stopping=lambda: True)
+        assert (
+            failure(stopped, tmp_path) == f"CommandStopped: {sys.executable} had not begun when the agent had to end"
+        )
+        held.unlink()
+        for each in running:
+            each.result(timeout=20)
+    command.run(tmp_path, COMMIT)
+
+
+def _until(so: Callable[[], bool]) -> None:
+    end = monotonic() + 20
+    while not so():
+        assert monotonic() < end
+        sleep(0.02)

@@ -167,7 +167,7 @@ _KILLED: Final = textwrap.dedent("""
                 Command.run = die
             elif where == "during the command":
                 run = Command.run
-                Command.run = lambda self, path, commit: (run(self, path, commit), die())
+                Command.run = lambda self, *given: (run(self, *given), die())
             await apply(target, small(2))
 
     asyncio.run(main())

@@ -105,6 +105,27 @@ def test_slots_are_given_to_who_was_ready_first() -> None:
     assert only(inbox.due(at(4))).key == SITE
 
 
+def test_a_run_that_waits_for_a_command_gives_its_slot_to_another() -> None:
+    """It is still the only run of its key, and the slot that it gives is given once."""
+    inbox = watching(SITE, SHOP, BLOG, slots=1)
+    for second, key in enumerate((SITE, SHOP, BLOG)):
+        inbox.offer(key, DRIFT, at(second))
+    assert only(inbox.due(at(3))).key == SITE
+    assert inbox.next_due() is None
+    inbox.aside(SITE)
+    inbox.aside(SITE)
+    inbox.offer(SITE, PERSON, at(4))
+    assert only(inbox.due(at(4))).key == SHOP
+    assert inbox.busy == {SITE, SHOP}
+    inbox.done(SITE, at(5), MIDDLE)
+    assert inbox.due(at(5)) == ()
+    inbox.done(SHOP, at(6), MIDDLE)
+    assert only(inbox.due(at(6))).key == BLOG
+    inbox.done(BLOG, at(7), MIDDLE)
+    assert only(inbox.due(at(7))).key == SITE
+    assert inbox.due(at(7)) == (), "the next run of a key takes a slot again"
+
+
 def test_a_failure_backs_off() -> None:
     """From a second, doubling, to the retry interval; nothing that was to be answered is forgotten."""
     inbox = watching()
@@ -414,6 +435,7 @@ class InboxLaws(RuleBasedStateMachine):
         self.open: dict[SyncName, set[MessageId]] = {}
         self.wanted: set[tuple[SyncName, TriggerKind]] = set()
         self.orphans: set[SyncName] = set()
+        self.aside: set[SyncName] = set()
         self.number = 0
         self.inbox = Inbox()
 
@@ -468,13 +490,20 @@ class InboxLaws(RuleBasedStateMachine):
             assert self.open[run.key] == set(run.trigger.events)
             self.open[run.key] = set()
             self.wanted -= {(run.key, kind) for kind in wanted}
-        assert len(self.running) <= self.inbox.slots
+        assert len(self.running.keys() - self.aside) <= self.inbox.slots
+
+    @rule(key=keys)
+    def step_aside(self, key: SyncName) -> None:
+        """A run has only a command to wait for; of what does not run, it says nothing."""
+        self.inbox.aside(key)
+        self.aside |= {key} & self.running.keys()
 
     @precondition(lambda self: self.running)
     @rule(how=st.sampled_from(["done", "failed", "waiting", "postponed"]), chance=chances, data=st.data())
     def end(self, how: str, chance: float, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.running)))
         run = self.running.pop(key)
+        self.aside.discard(key)
         if how == "done":
             self.orphans.discard(key)
             self.inbox.done(key, self.now, chance)
@@ -499,7 +528,7 @@ class InboxLaws(RuleBasedStateMachine):
     def there_is_always_a_next_time(self) -> None:
         """Unless no run can start; and it is no further off than an interval with its jitter."""
         due = self.inbox.next_due()
-        startable = len(self.running) < min(self.inbox.slots, 3)
+        startable = len(self.running.keys() - self.aside) < self.inbox.slots and len(self.running) < 3
         assert (due is not None) is startable
         assert due is None or due <= self.now + PACE.interval * 1.2
 
@@ -508,6 +537,7 @@ class InboxLaws(RuleBasedStateMachine):
         for _ in range(12):
             for key in tuple(self.running):
                 self.running.pop(key)
+                self.aside.discard(key)
                 self.orphans.discard(key)
                 self.inbox.done(key, self.now, MIDDLE)
             self.now += PACE.retry
