@@ -19,13 +19,13 @@ import orjson
 from aio_pika.abc import AbstractIncomingMessage
 
 from agent.core.hear import Ack
-from agent.ports.queue import AccessRefusedError, QueueError
+from agent.ports.queue import AccessRefusedError, Connected, QueueError
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.message import TYPES
 from bellpull.contract.report import Heartbeat
 from bellpull.contract.routing import HEARTBEATS, REPORTS, agent_queue, report_key
 from bellpull.contract.standing import Standing
-from bellpull.contract.stream import Frame, MessageFrame, Receipt, TickFrame
+from bellpull.contract.stream import Frame, MessageFrame, Receipt
 from bellpull.contract.text import Name
 from bellpull.runtime.rabbitmq.connect import FAILURES, BrokerError, LoginRefusedError, connect, uncancelled
 from bellpull.runtime.rabbitmq.consume import body_of, consuming, seal_of
@@ -68,14 +68,14 @@ class RabbitMQQueue:
         self._publisher: Publisher | None = None
         self._sent = 0
 
-    async def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame, None]:
+    async def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame | Connected, None]:
         """See `Queue.listen`."""
         del cursor  # of another connection
         epoch, number = secrets.token_hex(8), 0
         async with AsyncExitStack() as stack:
             try:
                 messages = await self._open(stack, _AT_ONCE)
-                yield TickFrame(cursor=Cursor(epoch=epoch, seq=number))
+                yield Connected()
                 async for message in messages:
                     number += 1
                     place = Cursor(epoch=epoch, seq=number)

@@ -93,6 +93,7 @@ class Assembly:
             queue=queue,
             state=state,
             installation=identity.installation,
+            agent=identity.agent,
             keys=keys,
             take=self._take,
             resync=self._resync,

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from agent.adapters.state import StateFolder
-from agent.core.hear import ACKS, Ack, hear
+from agent.core.hear import ACKS, Ack, Hearing, hear, shows_nothing
 from agent.core.reconnect import Pauses
-from agent.ports.queue import AccessRefusedError, Queue, QueueError
+from agent.ports.queue import AccessRefusedError, Connected, Queue, QueueError
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.message import Message
 from bellpull.contract.seal import PinnedKey
@@ -40,12 +40,13 @@ class Listener:
         queue: what to listen on.
         state: where the cursor is kept.
         installation: what events must be sealed for.
+        agent: whose ticks show that the way is open.
         keys: gives the pinned keys as of now.
         take: gets every event, in order, and must not wait; when it returns the event is recorded.
         resync: is called when something may have been missed, with the reason.
         connected: is called when the gateway is heard again.
-        heard: is called for every frame but what is refused, with the time: the way stood then.
-        lost: is called when a connection ended or none could be had, with the reason.
+        heard: is called with the time for every frame that shows that the way stood then.
+        lost: is called when a connection ended, none could be had, or what came shows nothing, with the reason.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Listener:
         queue: Queue,
         state: StateFolder,
         installation: str,
+        agent: str,
         keys: Callable[[], Mapping[str, PinnedKey]],
         take: Callable[[Message, datetime], None],
         resync: Callable[[str], None],
@@ -64,6 +66,7 @@ class Listener:
         self._queue = queue
         self._state = state
         self._installation = installation
+        self._agent = agent
         self._keys = keys
         self._take = take
         self._resync = resync
@@ -73,7 +76,8 @@ class Listener:
         self._cursor: Cursor | None = None
         self._saved: Cursor | None = None
         self._connected_before = False
-        self._owes_resync = False
+        self._owed = ""
+        """Why everything is to be looked at."""
         self._resynced: datetime | None = None
 
     async def run(self) -> None:
@@ -111,20 +115,23 @@ class Listener:
     def _on_connected(self) -> None:
         _log.info("hearing the gateway", cursor=str(self._cursor) if self._cursor else None)
         self._connected()
-        self._owes_resync |= self._connected_before
+        if self._connected_before:
+            self._owed = "the stream was interrupted"
         self._connected_before = True
         self._resync_if_due(utc_now())
 
     def _resync_if_due(self, now: datetime) -> None:
         """Look at everything, as something may have been missed; one that comes too soon is put off, not left out."""
         due = self._resynced is None or now - self._resynced >= _RESYNC_EVERY
-        if self._owes_resync and due:
-            self._owes_resync = False
+        if self._owed and due:
+            reason, self._owed = self._owed, ""
             self._resynced = now
-            self._resync("the stream was interrupted")
+            self._resync(reason)
 
-    async def _on_frame(self, frame: Frame) -> None:
+    async def _on_frame(self, frame: Frame | Connected) -> None:
         match frame:
+            case Connected():
+                return
             case MessageFrame():
                 ack = self._on_message(frame)
                 await self._queue.settle(frame, ack)
@@ -146,8 +153,14 @@ class Listener:
         ack = ACKS[heard.hearing]
         if ack is Ack.DEAD_LETTER:
             _log.error("an event was refused", cursor=str(frame.cursor), why=heard.why, kid=heard.kid)
+            if heard.hearing is Hearing.KEY_UNKNOWN:
+                self._owed = "an event was sealed with a key that is not pinned here"
+                self._resync_if_due(now)
             return ack
-        self._heard(now)
+        if nothing := shows_nothing(heard, agent=self._agent, now=now):
+            self._lost(nothing)
+        else:
+            self._heard(now)
         if heard.message is not None:
             self._take(heard.message, now)
         return ack

@@ -1,6 +1,7 @@
 """The way to the gateway: what the agent hears, and what it says back."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
@@ -9,7 +10,7 @@ from bellpull.contract.cursor import Cursor
 from bellpull.contract.standing import Standing
 from bellpull.contract.stream import Frame, MessageFrame, Receipt
 
-__all__ = ["AccessRefusedError", "Queue", "QueueError", "ReportRefusedError"]
+__all__ = ["AccessRefusedError", "Connected", "Queue", "QueueError", "ReportRefusedError"]
 
 
 class QueueError(Exception):
@@ -24,6 +25,11 @@ class ReportRefusedError(QueueError):
     """The gateway will not take this report, whenever it comes: sending it again is of no use."""
 
 
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The connection stands, and no gateway has said anything on it yet."""
+
+
 class Queue(Protocol):
     """One way to the gateways; every method may be tried again after `QueueError`."""
 
@@ -32,10 +38,10 @@ class Queue(Protocol):
         """For how long nothing may come while all is well (R31)."""
         ...
 
-    def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame, None]:
+    def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame | Connected, None]:
         """Open one connection and yield what comes after `cursor`; ends when the other side ends it.
 
-        The first frame proves that the connection stands. A way that keeps by itself what was not settled has no
+        The first of it proves that the connection stands. A way that keeps by itself what was not settled has no
         use for `cursor`.
 
         Raises:

@@ -1,12 +1,12 @@
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.hear import ACKS, Ack, Heard, Hearing, concerns, hear
-from bellpull.contract.event import Resync
+from agent.core.hear import ACKS, Ack, Heard, Hearing, concerns, hear, shows_nothing
+from bellpull.contract.event import Resync, StateRequested, Tick
 from bellpull.contract.message import Message, encode
 from bellpull.contract.report import Heartbeat, Watches
 from bellpull.contract.repository import Ref, Repository
@@ -28,7 +28,7 @@ def heard(
     return hear(sealed, body, installation="acme", keys=KEYS, now=NOW)
 
 
-def message(data: Resync | Heartbeat) -> bytes:
+def message(data: Resync | Heartbeat | StateRequested | Tick) -> bytes:
     return encode(Message(id=MessageId("m"), source="//acme/sources/x", time=NOW, data=data))
 
 
@@ -50,7 +50,7 @@ def test_a_sealed_event_is_recorded() -> None:
         pytest.param(
             lambda: hear("", RESYNC, installation="acme", keys=KEYS, now=NOW), Hearing.UNSEALED, id="no seal"
         ),
-        pytest.param(lambda: heard(RESYNC, signer=STRANGER), Hearing.UNSEALED, id="a key that is not pinned"),
+        pytest.param(lambda: heard(RESYNC, signer=STRANGER), Hearing.KEY_UNKNOWN, id="a key that is not pinned"),
         pytest.param(lambda: heard(RESYNC, audience="other"), Hearing.UNSEALED, id="another installation's"),
         pytest.param(lambda: heard(RESYNC, seal_type=SealType.REPORT), Hearing.UNSEALED, id="sealed as a report"),
         pytest.param(lambda: heard(b"{}"), Hearing.UNDECODABLE, id="sealed, and no message"),
@@ -119,3 +119,26 @@ def test_a_resync_concerns_its_repository_or_all() -> None:
 
     assert list(concerns(Resync(reason=Note("")), SYNCS)) == list(SYNCS)
     assert list(concerns(Resync(reason=Note(""), repository=site), SYNCS)) == ["default/site", "default/tag"]
+
+
+@pytest.mark.parametrize(
+    ("result", "now", "why"),
+    [
+        pytest.param(heard(RESYNC), NOW, "", id="just now"),
+        pytest.param(heard(RESYNC), NOW + timedelta(minutes=2), "", id="two minutes ago"),
+        pytest.param(heard(RESYNC), NOW + timedelta(days=7), "sealed 604800 s ago", id="a week ago"),
+        pytest.param(heard(RESYNC), NOW - timedelta(minutes=3), "sealed -180 s ago", id="of the future"),
+        pytest.param(heard(message(Tick(agent=Name("web-1"), sent=0))), NOW, "", id="its own tick"),
+        pytest.param(heard(message(Tick(agent=Name("web-2"), sent=0))), NOW, "is for web-2", id="another's tick"),
+        pytest.param(
+            heard(message(StateRequested(agent=Name("web-2")))), NOW, "is for web-2", id="another's request"
+        ),
+        pytest.param(heard(RESYNC.replace(b"resync.v1", b"later.v1")), NOW, "", id="of a later version"),
+        pytest.param(heard(RESYNC, signer=STRANGER), NOW, "no pinned key", id="not sealed by the gateway"),
+    ],
+)
+def test_what_shows_that_the_way_is_open(result: Heard, now: datetime, why: str) -> None:
+    """R31: who holds back what gateways say cannot hide it by playing again what they said before."""
+    shows = shows_nothing(result, agent="web-1", now=now)
+    assert bool(shows) == bool(why)
+    assert why in shows

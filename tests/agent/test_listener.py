@@ -12,10 +12,16 @@ from agent.app import listener as module
 from agent.app.listener import Listener
 from agent.core.hear import Ack
 from agent.core.reconnect import Pauses
-from agent.ports.queue import AccessRefusedError, QueueError
+from agent.ports.queue import AccessRefusedError, Connected, QueueError
 from bellpull.contract.cursor import Cursor
+from bellpull.contract.event import Tick
+from bellpull.contract.message import Message, encode
+from bellpull.contract.seal import PinnedKey, SealType, seal
 from bellpull.contract.standing import Standing
 from bellpull.contract.stream import Frame, MessageFrame, Receipt, TickFrame
+from bellpull.contract.text import MessageId, Name
+from bellpull.runtime.clock import utc_now
+from bellpull.runtime.jose import Ed25519Signer, generate
 from tests.suites.transport import until
 
 
@@ -31,7 +37,7 @@ class Brief:
     async def settle(self, frame: MessageFrame, ack: Ack) -> None:
         raise NotImplementedError
 
-    async def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame, None]:
+    async def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame | Connected, None]:
         assert cursor is None or cursor.seq == self._seq
         self._seq += 1
         yield TickFrame(cursor=Cursor(epoch="x" * 16, seq=self._seq))
@@ -60,6 +66,7 @@ async def test_every_frame_and_every_loss_is_told(tmp_path: Path) -> None:
         queue=Brief(*endings),
         state=StateFolder(tmp_path),
         installation="acme",
+        agent="web-1",
         keys=dict,
         take=lambda *_: None,
         resync=lambda _: None,
@@ -87,6 +94,7 @@ async def test_a_look_at_everything_that_comes_too_soon_is_put_off_not_left_out(
         queue=Brief(None, None, None, None),
         state=StateFolder(tmp_path),
         installation="acme",
+        agent="web-1",
         keys=dict,
         take=lambda *_: None,
         resync=lambda _: told.append(clock()),
@@ -101,3 +109,77 @@ async def test_a_look_at_everything_that_comes_too_soon_is_put_off_not_left_out(
         running.cancel()
     assert len(told) == 2
     assert told[1] - told[0] >= 1.4
+
+
+class Sealed(Brief):
+    """Yields messages, and stays."""
+
+    def __init__(self, *frames: MessageFrame) -> None:
+        super().__init__()
+        self._frames = frames
+        self.settled: list[Ack] = []
+
+    async def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame | Connected, None]:
+        assert cursor is None
+        yield Connected()
+        for frame in self._frames:
+            yield frame
+        await asyncio.Event().wait()
+
+    async def settle(self, frame: MessageFrame, ack: Ack) -> None:
+        assert frame in self._frames
+        self.settled.append(ack)
+
+
+def tick(signer: Ed25519Signer, *, agent: str = "web-1", age: timedelta = timedelta()) -> MessageFrame:
+    data = Tick(agent=Name(agent), sent=0)
+    body = encode(Message(id=MessageId("t"), source="/gateway", time=utc_now(), data=data))
+    sealed = seal(body, seal_type=SealType.EVENT, audience="acme", now=utc_now() - age, signer=signer)
+    return MessageFrame(cursor=Cursor(epoch="x" * 16, seq=1), seal=sealed, body=body)
+
+
+KEY = generate()
+
+
+@pytest.mark.parametrize(
+    ("frame", "acks", "expected"),
+    [
+        pytest.param(tick(KEY), [Ack.ACK], ["heard"], id="its own tick"),
+        pytest.param(
+            tick(KEY, age=timedelta(days=7)),
+            [Ack.ACK],
+            ["what comes was sealed"],
+            id="an old one",
+        ),
+        pytest.param(tick(KEY, agent="web-2"), [Ack.ACK], ["what comes is for web-2"], id="another agent's"),
+        pytest.param(
+            tick(generate()),
+            [Ack.DEAD_LETTER],
+            ["look: an event was sealed with a key that is not pinned here"],
+            id="by a key that is not pinned",
+        ),
+    ],
+)
+async def test_what_a_message_shows(
+    tmp_path: Path, frame: MessageFrame, acks: list[Ack], expected: list[str]
+) -> None:
+    """R31, and R27: pinned keys that are behind a rotation cost a look at everything, and no event."""
+    told: list[str] = []
+    queue = Sealed(frame)
+    listener = Listener(
+        queue=queue,
+        state=StateFolder(tmp_path),
+        installation="acme",
+        agent="web-1",
+        keys=lambda: {KEY.kid: PinnedKey(verifier=KEY.public)},
+        take=lambda *_: None,
+        resync=lambda reason: told.append(f"look: {reason}"),
+        connected=lambda: told.append("connected"),
+        heard=lambda _: told.append("heard"),
+        lost=told.append,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(listener.run())
+        await until(lambda: queue.settled == acks, lambda: str(told))
+        running.cancel()
+    assert ["connected", *expected] == [each.partition(" 6048")[0] for each in told]

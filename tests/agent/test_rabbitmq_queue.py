@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQu
 
 from agent.adapters.rabbitmq import RabbitMQQueue
 from agent.core.hear import Ack
-from agent.ports.queue import AccessRefusedError, QueueError
+from agent.ports.queue import AccessRefusedError, Connected, QueueError
 from bellpull.contract.ids import agent_message_id
 from bellpull.contract.message import Message, encode
 from bellpull.contract.report import Heartbeat, Report
@@ -26,12 +26,13 @@ from bellpull.contract.routing import (
     agent_queue,
     report_key,
 )
-from bellpull.contract.stream import Frame, MessageFrame, TickFrame
+from bellpull.contract.stream import Frame, MessageFrame
 from bellpull.contract.text import Name
 from bellpull.runtime.config import SecretRef
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from tests.gateway.examples import T0, WEB, heartbeat, report
 from tests.gateway.topologies import GATEWAY, Installed, installed
+from tests.parts.amqp import UNREADABLE, raw
 from tests.parts.rabbitmq import USER, Broker
 
 SAID = {Report: (REPORTS, DeliveryMode.PERSISTENT), Heartbeat: (HEARTBEATS, DeliveryMode.NOT_PERSISTENT)}
@@ -65,14 +66,14 @@ async def publish(installation: Installed, *bodies: bytes, seal: str | None = "s
 
 
 @asynccontextmanager
-async def opened(queue: RabbitMQQueue) -> AsyncIterator[AsyncIterator[Frame]]:
+async def opened(queue: RabbitMQQueue) -> AsyncIterator[AsyncIterator[Frame | Connected]]:
     """Listen, and yield what comes behind the first frame."""
     async with asyncio.timeout(60), aclosing(queue.listen(None)) as frames:
-        assert isinstance(await anext(frames), TickFrame)
+        assert await anext(frames) == Connected()
         yield frames
 
 
-async def next_message(frames: AsyncIterator[Frame]) -> MessageFrame:
+async def next_message(frames: AsyncIterator[Frame | Connected]) -> MessageFrame:
     frame = await anext(frames)
     assert isinstance(frame, MessageFrame)
     return frame
@@ -131,6 +132,25 @@ async def test_a_message_without_a_seal_or_too_large_has_none(installation: Inst
     async with opened(queue) as frames:
         assert (await next_message(frames)).seal == ""
         assert (await next_message(frames)).body == b""
+
+
+@pytest.mark.parametrize("properties", UNREADABLE.values(), ids=UNREADABLE)
+async def test_properties_that_cannot_be_read_cost_one_message(
+    installation: Installed, queue: RabbitMQQueue, properties: tuple[int, bytes]
+) -> None:
+    """It has no seal, so that it is a dead letter; what comes behind it is heard on the same connection."""
+    await asyncio.to_thread(publish_raw, installation, *properties)
+    await publish(installation, b"good")
+    async with opened(queue) as frames:
+        bad, good = await next_message(frames), await next_message(frames)
+        assert (bad.seal, good.seal, good.body) == ("", "seal", b"good")
+        await queue.settle(bad, Ack.DEAD_LETTER)
+        await is_soon(installation, DEAD_LETTERS, 1)
+
+
+def publish_raw(installation: Installed, flags: int, properties: bytes) -> None:
+    with raw(installation.broker.port, installation.vhost, GATEWAY, GATEWAY) as channel:
+        channel.publish(EVENTS, agent_key(WEB), b"{}", flags, properties)
 
 
 async def test_one_at_a_time_listens(installation: Installed, queue: RabbitMQQueue, tmp_path: Path) -> None:

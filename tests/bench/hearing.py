@@ -78,6 +78,7 @@ class _Process:
             queue=RabbitMQQueue(settings, folder, agent),
             state=StateFolder(folder),
             installation=self.installation,
+            agent=agent,
             keys=lambda: self.keys,
             take=take,
             resync=lambda _: None,

@@ -37,6 +37,7 @@ async def _listen(folder: Path, url: str) -> None:
         queue=RabbitMQQueue(settings, folder, WEB),
         state=StateFolder(folder / "state"),
         installation="acme",
+        agent=WEB,
         keys=lambda: keys,
         take=take,
         resync=lambda _: None,

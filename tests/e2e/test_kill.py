@@ -92,6 +92,7 @@ class _Ears:
                 queue=StreamQueue(session, str(self._config.gateway.url), lambda: self._token.value),
                 state=StateFolder(self._config.state),
                 installation=self._config.gateway.installation,
+                agent="web-1",
                 keys=lambda: self._files.keys.value,
                 take=self._take,
                 resync=lambda _: None,

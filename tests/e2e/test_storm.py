@@ -68,6 +68,7 @@ class _Crowd:
             queue=StreamQueue(session, self._url, lambda: Secret(_token(number).encode())),
             state=self._states[number],
             installation=self._installation,
+            agent="web-1",
             keys=lambda: self._files.keys.value,
             take=take,
             resync=lambda _: None,

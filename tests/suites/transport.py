@@ -27,7 +27,7 @@ from agent.app import listener as listening
 from agent.app.listener import Listener
 from agent.core.hear import Ack
 from agent.core.reconnect import Pauses
-from agent.ports.queue import Queue, QueueError
+from agent.ports.queue import Connected, Queue, QueueError
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.event import RefUpdated, Resync
 from bellpull.contract.message import Message
@@ -171,13 +171,14 @@ class _Recorded:
     def silence(self) -> timedelta:
         return self._queue.silence
 
-    async def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame, None]:
+    async def listen(self, cursor: Cursor | None) -> AsyncGenerator[Frame | Connected, None]:
         frames: list[Frame] = []
         self.frames.append(frames)
         async with aclosing(self._queue.listen(cursor)) as source:
             async for frame in source:
-                self.last = frame
-                frames.append(frame)
+                if not isinstance(frame, Connected):
+                    self.last = frame
+                    frames.append(frame)
                 yield frame
 
     async def settle(self, frame: MessageFrame, ack: Ack) -> None:
@@ -222,6 +223,7 @@ class Ears:
             queue=self.queue,
             state=self._state,
             installation=self.harness.installation,
+            agent="web-1",
             keys=lambda: self.harness.keys,
             take=self._take,
             resync=lambda reason: self.diary.append(Resynced(reason)),
@@ -557,14 +559,14 @@ async def _suffer(ears: Ears, chance: random.Random, numbers: "count[int]") -> N
         await fault()
 
 
-async def _place(ears: Ears) -> Cursor:
-    """Return where an agent stands before anything was accepted."""
+async def _place(ears: Ears) -> Cursor | None:
+    """Return where an agent stands before anything was accepted; a broker has no places to stand at."""
     async with ears.open():
-        assert ears.queue.last is not None
-    return ears.queue.last.cursor
+        last = ears.queue.last
+    return None if last is None else last.cursor
 
 
-async def _conversation(ears: Ears, begun: Cursor) -> bytes:
+async def _conversation(ears: Ears, begun: Cursor | None) -> bytes:
     """Accept three events, hear them from `begun` on, and return what was passed on."""
     await ears.accept(1, 2, 3)
     before = len(ears.harness.passed())
@@ -574,7 +576,7 @@ async def _conversation(ears: Ears, begun: Cursor) -> bytes:
 
 
 @asynccontextmanager
-async def _once_more(ears: Ears, begun: Cursor, what: str) -> AsyncIterator[None]:
+async def _once_more(ears: Ears, begun: Cursor | None, what: str) -> AsyncIterator[None]:
     """Listen once more from `begun` on, as if nothing had been heard yet."""
     ears.diary[:] = [entry for entry in ears.diary if not isinstance(entry, Heard | Kept)]
     await ears.harness.again(*map(event, (1, 2, 3)))
