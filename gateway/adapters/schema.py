@@ -31,8 +31,8 @@ class Schema:
         major: rises when something is taken away or gets another meaning.
         steps: the statements that make a new file MAJOR.0, then those to MAJOR.1, to MAJOR.2 and so on: what is to
             be added is appended as a further step, and no step ever changes.
-        laws: queries, each with rows only where a value is not what any program writes there. They are asked at
-            each start, so they are of small tables.
+        laws: queries, each with rows only where a value is not what any program writes there, and all else hangs
+            on it. They are asked at each start, so they are of small tables, or of what an index answers.
     """
 
     major: int = 1
