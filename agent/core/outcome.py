@@ -2,7 +2,7 @@
 
 The rules kept here:
 
-- a final word for an announcement stays; only `failed` becomes `applied` (R34);
+- a final word for an announcement stays; only `failed`, and `rejected` that is then allowed, becomes `applied` (R34);
 - a passing error is `working` with its message until it has lasted for the Sync's timeout, then `failed` (R37);
 - `unchanged` is a short cut past work that ended well, never past a failure: once a run begins to write, or ends
   `failed` or `rejected`, the key is forgotten and the next run makes a fresh attempt (R35);

@@ -48,7 +48,7 @@ class WordRule:
 
     @property
     def final(self) -> bool:
-        """Whether nothing more is to come for this announcement (bar `failed` that heals)."""
+        """Whether nothing more is to come for this announcement (bar `failed` and `rejected` that heal)."""
         return self.verdict is not Verdict.OPEN
 
 
@@ -67,7 +67,8 @@ WORDS: Final[Mapping[Word, WordRule]] = {
     ),
     Word.REJECTED: WordRule(
         verdict=Verdict.FAIL,
-        means="Policy said no before anything was written: signature, guard, an invalid tree, a deleted ref.",
+        means="Policy said no before anything was written: signature, guard, an invalid tree, a deleted ref. "
+        "It is applied after all once a person allows it.",
     ),
     Word.SUPERSEDED: WordRule(
         verdict=Verdict.FOLLOW,
@@ -85,10 +86,13 @@ WORDS: Final[Mapping[Word, WordRule]] = {
     Word.JUDGING: WordRule(verdict=Verdict.OPEN, means="Applied; waits for health."),
 }
 
+_MAY_HEAL: Final = frozenset({Word.FAILED, Word.REJECTED})
+
 
 def may_replace(old: Word, new: Word) -> bool:
     """Whether `new` may follow `old` for the same Sync, commit and announcement (R34).
 
-    A final word stays, with one exception: `failed` may become `applied`.
+    A final word stays, with one exception: what `failed` or was `rejected` may become `applied`, by a retry or once a
+    person allowed it (`guard.accept`).
     """
-    return not WORDS[old].final or (old is Word.FAILED and new is Word.APPLIED)
+    return not WORDS[old].final or (old in _MAY_HEAL and new is Word.APPLIED)

@@ -135,6 +135,17 @@ def test_failed_becomes_applied() -> None:
     assert history(record) == [(Word.APPLIED, A, [1]), (Word.APPLIED, B, [2, 3])]
 
 
+def test_rejected_becomes_applied() -> None:
+    """P9: once a person allowed it, of which no event tells, whoever asks for that push hears it was applied."""
+    refused = APPLIED_A.after(said(Word.REJECTED, B, 2, 3, message="EmptySource"))
+    assert refused.after(said(Word.REJECTED, B)).outcomes == refused.outcomes
+    record = refused.after(said(Word.APPLIED, B), key=OTHER_TREE)
+    assert history(record) == [(Word.APPLIED, A, [1]), (Word.APPLIED, B, [2, 3])]
+    assert (record.word, record.message, record.outcomes[-1].message) == (Word.APPLIED, "", "")
+    other = refused.after(said(Word.APPLIED, C), key=OTHER_TREE)
+    assert history(other)[1:] == [(Word.REJECTED, B, [2, 3]), (Word.APPLIED, C, [])]
+
+
 def test_superseded_says_nothing_of_where_it_stands() -> None:
     record = APPLIED_A.after(said(Word.SUPERSEDED, B, 2))
     assert (record.word, record.commit, record.key) == (Word.APPLIED, A, TREE)

@@ -83,10 +83,10 @@ def test_words_mean_this_to_somebody_who_waits(verdict: Verdict, words: set[Word
     assert {word for word, rule in WORDS.items() if rule.verdict is verdict} == words
 
 
-def test_a_final_word_stays_but_failed_may_become_applied() -> None:
-    """R34."""
+def test_a_final_word_stays_but_failed_and_rejected_may_become_applied() -> None:
+    """R34: by a later try, or once a person allowed what the guard had refused (P9)."""
     may = {(old, new) for old, new in product(Word, Word) if may_replace(old, new) and WORDS[old].final}
-    assert may == {(Word.FAILED, Word.APPLIED)}
+    assert may == {(Word.FAILED, Word.APPLIED), (Word.REJECTED, Word.APPLIED)}
 
 
 def test_an_open_word_may_become_any() -> None:

@@ -34,7 +34,8 @@ Over RabbitMQ each has the header `{SEAL}`, and copies of its attributes as `clo
 An [AsyncAPI document](asyncapi.json) says where they go there, and a how-to [how to listen](../how-to/observe.md).
 """
 _WORDS_HEAD: Final = """\
-What a Sync says of a commit that was announced to it. A final word stays, except that `failed` may become `applied`.
+What a Sync says of a commit that was announced to it. A final word stays, except that what `failed`, or was
+`rejected` and is then allowed, may become `applied`.
 """
 _STANDING_FILE: Final = "schemas/standing.v1.json"
 _STANDING: Final = f"""\

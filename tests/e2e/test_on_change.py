@@ -188,3 +188,5 @@ async def test_a_commit_that_empties_the_folder_is_rejected_until_it_is_accepted
         return site.folder.is_dir() and not list(site.folder.iterdir())
 
     await until(gone, lambda: running.agent.log.read_text()[-2000:])
+    said = await site.word(empty, "applied")
+    assert (said["final"], said["message"]) == (True, ""), "who asks what became of that push is told it was applied"
