@@ -1,7 +1,7 @@
 """What the listener tells of connections, on a queue that ends whenever it has said one thing."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -142,18 +142,18 @@ KEY = generate()
 
 
 @pytest.mark.parametrize(
-    ("frame", "acks", "expected"),
+    ("comes", "acks", "expected"),
     [
-        pytest.param(tick(KEY), [Ack.ACK], ["heard"], id="its own tick"),
+        pytest.param(lambda: tick(KEY), [Ack.ACK], ["heard"], id="its own tick"),
         pytest.param(
-            tick(KEY, age=timedelta(days=7)),
+            lambda: tick(KEY, age=timedelta(days=7)),
             [Ack.ACK],
             ["what comes was sealed"],
             id="an old one",
         ),
-        pytest.param(tick(KEY, agent="web-2"), [Ack.ACK], ["what comes is for web-2"], id="another agent's"),
+        pytest.param(lambda: tick(KEY, agent="web-2"), [Ack.ACK], ["what comes is for web-2"], id="another agent's"),
         pytest.param(
-            tick(generate()),
+            lambda: tick(generate()),
             [Ack.DEAD_LETTER],
             ["look: an event was sealed with a key that is not pinned here"],
             id="by a key that is not pinned",
@@ -161,11 +161,11 @@ KEY = generate()
     ],
 )
 async def test_what_a_message_shows(
-    tmp_path: Path, frame: MessageFrame, acks: list[Ack], expected: list[str]
+    tmp_path: Path, comes: Callable[[], MessageFrame], acks: list[Ack], expected: list[str]
 ) -> None:
     """R31, and R27: pinned keys that are behind a rotation cost a look at everything, and no event."""
     told: list[str] = []
-    queue = Sealed(frame)
+    queue = Sealed(comes())
     listener = Listener(
         queue=queue,
         state=StateFolder(tmp_path),
