@@ -1,0 +1,73 @@
+"""Where a Sync's inventory is kept: with whoever it is about, or beside it, but in the cluster it describes.
+
+Every write says what it was made from, so that of two writers one is told (M8).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agent.core.kubernetes.inventory import Member
+from agent.core.kubernetes.object import ObjectId
+
+__all__ = ["Held", "Inventory", "InventoryError", "InventoryMovedError", "InventoryTakenError"]
+
+
+class InventoryError(Exception):
+    """It cannot be read or written: where it is, what is wrong, what to do. Without it nothing is applied."""
+
+
+class InventoryMovedError(InventoryError):
+    """Somebody else wrote it since it was loaded: load it again."""
+
+
+class InventoryTakenError(InventoryError):
+    """Another agent applies this Sync: two would undo each other's work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An inventory as it was read or written last.
+
+    Attributes:
+        members: by id.
+        revision: of what it is kept in; None where that is not there yet.
+    """
+
+    members: Mapping[ObjectId, Member] = field(default_factory=dict)
+    revision: str | None = None
+
+
+class Inventory(Protocol):
+    """The inventory of one Sync, for one agent."""
+
+    @property
+    def parent(self) -> str:
+        """The ApplySet id, which every member has as its label `applyset.kubernetes.io/part-of`."""
+        ...
+
+    async def load(self) -> Held:
+        """Return what is known; nothing where there is none yet.
+
+        Raises:
+            InventoryTakenError: another agent holds it.
+            InventoryError: it could not be read, or is damaged.
+        """
+        ...
+
+    async def save(self, members: Iterable[Member], *, after: Held) -> Held:
+        """Write `members` in place of `after`, on disk when this returns; nothing is written where they are equal.
+
+        Raises:
+            InventoryMovedError: it is no longer `after`.
+            InventoryError: it could not be written.
+        """
+        ...
+
+    async def release(self, after: Held) -> None:
+        """Let another agent have it at once.
+
+        Raises:
+            InventoryError: it could not be written.
+        """
+        ...
