@@ -78,6 +78,7 @@ class Assembly:
             secrets=secrets,
             places=self._places,
             later=lambda key: self._worker.later(key),
+            found=lambda key, commit, since: self._hearing.found(key, commit, since),
         )
         self._worker = Worker(_inbox(syncs), reconciler.reconcile)
         self._resyncs = Resyncs()
@@ -141,6 +142,7 @@ class Assembly:
                 announced = Announced.from_event(message.id, event, now)
                 at = spread_to(now, event.spread, random.random())
                 for key in concerns(event, self._watches):
+                    self._hearing.told(key, announced.commit)
                     self._worker.offer(key, TriggerKind.EVENTS, announced, at=at)
             case StateRequested(agent=agent) if agent == self._agent:
                 self._reporter.changed()
@@ -157,12 +159,14 @@ class Assembly:
         _log.info("looking again", reason=reason, syncs=len(keys))
         now = utc_now()
         for key in keys:
+            self._hearing.excuse(key)
             self._worker.offer(key, TriggerKind.INTERVAL, at=self._resyncs.at(key, now, random.random()))
 
     def _look_at(self, keys: Collection[SyncName], reason: str) -> None:
         """Look at these now."""
         _log.info("looking at once", reason=reason, syncs=list(keys))
         for key in keys:
+            self._hearing.excuse(key)
             self._worker.offer(key, TriggerKind.INTERVAL)
 
     async def _watch(self, key: SyncName, place: Place) -> None:

@@ -1,5 +1,7 @@
 """Watches whether events come, and has the Syncs for which they do not poll (R31).
 
+A way that ticks and brings no event is found by what looks find, see `agent.core.finds`.
+
 At each connection the gateway is asked how this agent stands there. What its record named last is kept on disk, so
 that a repository that was added, while the agent listened or was away, has its Syncs looked at at once (R15). An
 older gateway does not answer that; then nothing is concluded.
@@ -12,12 +14,14 @@ from datetime import datetime
 from typing import Final
 
 from agent.adapters.state import StateFolder
+from agent.core.finds import GRACE, Finds
 from agent.core.hearing import BACKSTOP, Hearing, added, polling
 from agent.core.inbox import Pace
+from agent.core.outcome import note
 from agent.ports.queue import Queue, QueueError
 from agent.spec import Sync
 from bellpull.contract.report import NotHearing
-from bellpull.contract.text import SyncName
+from bellpull.contract.text import CommitId, SyncName
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.logs import logger
 
@@ -27,6 +31,10 @@ _log = logger(__name__)
 _ASK_AGAIN_S: Final = 30.0
 _LOOK_S: Final = 60.0
 """The clock may be set: look at it now and then."""
+_UNTOLD: Final = note(
+    f"a look found a commit, and within {GRACE.total_seconds():.0f} s no event told of it: the webhook is gone or "
+    "fails (its list of deliveries says so), or somebody holds events back"
+)
 
 
 class HearingWatch:
@@ -59,6 +67,7 @@ class HearingWatch:
         self._look = look
         self._changed = changed
         self._hearing = Hearing(begun=utc_now(), silence=queue.silence)
+        self._finds = Finds()
         self._wake = asyncio.Event()
         self._connected = asyncio.Event()
         self.missing: Mapping[SyncName, NotHearing] = {}
@@ -74,10 +83,30 @@ class HearingWatch:
     def lost(self, reason: str) -> None:
         """A connection ended, or none could be had."""
         self._hearing = self._hearing.lost(reason)
+        for key in self._paces:
+            self._finds.excuse(key, utc_now())
 
     def connected(self) -> None:
         """A connection stands."""
         self._connected.set()
+
+    def told(self, key: SyncName, commit: CommitId | None) -> None:
+        """An event of the Sync's ref came."""
+        self._finds.told(key, commit, utc_now())
+        if key in self.missing:
+            self._wake.set()
+
+    def excuse(self, key: SyncName) -> None:
+        """The Sync is looked at because events may be missing: what that finds says nothing."""
+        self._finds.excuse(key, utc_now())
+
+    def found(self, key: SyncName, commit: CommitId, since: datetime) -> None:
+        """A look found `commit`, which was not there `since`, and no event told of it."""
+        now = utc_now()
+        if self._hearing.broken or self._hearing.missing(self._repositories[key], now):
+            return
+        self._finds.found(key, commit, since=since, now=now)
+        self._wake.set()
 
     async def run(self) -> None:
         """Watch, until cancelled."""
@@ -92,15 +121,18 @@ class HearingWatch:
                 await self._pause()
 
     async def _pause(self) -> None:
-        left_s = (self._hearing.silent_from() - utc_now()).total_seconds()
-        wait_s = min(left_s, _LOOK_S) if left_s > 0 else _LOOK_S
+        now = utc_now()
+        ends = [
+            at for at in (self._hearing.silent_from(), self._finds.next_untold(now)) if at is not None and at > now
+        ]
+        wait_s = min([_LOOK_S, *((at - now).total_seconds() for at in ends)])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._wake.wait()
 
     def _check(self, now: datetime) -> None:
         """Compare with before: what changed gets its pace, and is said."""
-        found = {key: self._hearing.missing(repository, now) for key, repository in self._repositories.items()}
+        found = {key: self._missing(key, now) for key in self._repositories}
         missing = {key: why for key, why in found.items() if why is not None}
         before, self.missing = self.missing, missing
         begun = [key for key in missing if key not in before or before[key].since != missing[key].since]
@@ -115,6 +147,11 @@ class HearingWatch:
             _log.info("heard again", syncs=over)
         if begun or over:
             self._changed()
+
+    def _missing(self, key: SyncName, now: datetime) -> NotHearing | None:
+        why = self._hearing.missing(self._repositories[key], now)
+        at = None if why else self._finds.untold(key, now)
+        return why if at is None else NotHearing(since=at, reason=_UNTOLD)
 
     async def _ask(self) -> None:
         """Ask at each connection how this agent stands, again and again until that is answered."""

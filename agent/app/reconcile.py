@@ -8,8 +8,8 @@ what runs is kept. A drift is undone from the mirror, so that it needs neither G
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +48,14 @@ _FULL_CHECK_EVERY: Final = timedelta(minutes=30)
 """How often everything of a target is read again, whatever the file system said (P7)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What the last look at a ref saw, and when it began."""
+
+    tip: CommitId | None
+    began: datetime
+
+
 class Reconciler:
     """Does runs. One instance serves all Syncs of an agent.
 
@@ -57,6 +65,7 @@ class Reconciler:
         secrets: folder of credentials.
         places: all Syncs.
         later: gives the commits announced for a Sync since its run began.
+        found: is called with what a look found and no event told of, and since when that was not there.
     """
 
     def __init__(
@@ -67,14 +76,16 @@ class Reconciler:
         secrets: Path | None,
         places: Mapping[SyncName, Place],
         later: Callable[[SyncName], frozenset[CommitId]],
+        found: Callable[[SyncName, CommitId, datetime], None],
     ) -> None:
         self._git = git
         self._scribe = scribe
         self._secrets = secrets
         self._places = places
         self._later = later
+        self._found = found
         self._allowance = Allowance()
-        self._seen: dict[SyncName, CommitId | None] = {}
+        self._seen: dict[SyncName, _Look] = {}
 
     async def reconcile(self, run: Run, aside: Callable[[], None]) -> End | Waiting | Postponed:
         """Do one run, and say how it ended; `aside` is called before it waits for a command."""
@@ -149,9 +160,14 @@ class Reconciler:
                 return await self._lament(attempt)
 
     def _is_news(self, attempt: Attempt, tip: CommitId | None) -> bool:
-        """Whether a look found what neither runs nor was seen at the look before."""
-        before, self._seen[attempt.run.key] = self._seen.get(attempt.run.key), tip
-        return tip not in (None, before, attempt.place.record.applied)
+        """Whether a look found what neither runs nor was seen at the look before; what nobody told of is told."""
+        key = attempt.run.key
+        before, self._seen[key] = self._seen.get(key), _Look(tip=tip, began=attempt.started)
+        if tip is None or tip == attempt.place.record.applied or (before is not None and tip == before.tip):
+            return False
+        if before is not None and attempt.run.kinds == {TriggerKind.INTERVAL} and not attempt.run.announcements:
+            self._found(key, tip, before.began)
+        return True
 
     async def _wait(self, attempt: Attempt, answered: tuple[Announced, ...] = ()) -> Waiting:
         awaited = attempt.run.awaited

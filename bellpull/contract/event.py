@@ -125,7 +125,7 @@ class Resync:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """The way is open; `sent` events went to this agent since its enrolment (R31)."""
+    """The way is open (R31); `sent` is not counted, and 0."""
 
     agent: Name
     sent: int

@@ -13,6 +13,7 @@ import pytest
 
 from agent.adapters.state import StateFolder
 from agent.app.hearing import HearingWatch
+from agent.core import finds
 from agent.core.hear import Ack
 from agent.core.inbox import Pace
 from agent.ports.queue import QueueError
@@ -20,10 +21,11 @@ from agent.spec import Sync
 from bellpull.contract.cursor import Cursor
 from bellpull.contract.standing import Standing
 from bellpull.contract.stream import Frame, MessageFrame, Receipt
-from bellpull.contract.text import Name, SyncName
+from bellpull.contract.text import CommitId, Name, SyncName
 from bellpull.runtime.clock import utc_now
 
 SITE, SHOP = SyncName("default/site"), SyncName("default/shop")
+COMMIT = CommitId("b" * 40)
 EVERY_MINUTE, AS_SET = timedelta(seconds=60), timedelta(minutes=5)
 STANDING = Standing(
     agent=Name("web-1"),
@@ -169,6 +171,33 @@ async def test_silence_has_all_of_them_poll_until_a_frame_comes(agent: _Agent) -
         await until(lambda: not watch.missing)
         assert agent.intervals == {SITE: AS_SET, SHOP: AS_SET}
         assert agent.changes == 2
+
+
+async def test_what_a_look_found_and_no_event_told_of(agent: _Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R31: that Sync polls each minute, and says why, until an event of it comes."""
+    monkeypatch.setattr(finds, "GRACE", timedelta(milliseconds=200))
+    async with agent.running() as watch:
+        watch.frame(utc_now())
+        watch.found(SITE, COMMIT, utc_now() - timedelta(minutes=5))
+        assert not watch.missing
+        await until(lambda: watch.missing.keys() == {SITE})
+        assert "no event told of it" in watch.missing[SITE].reason
+        assert agent.intervals == {SITE: EVERY_MINUTE}
+        watch.told(SITE, COMMIT)
+        await until(lambda: not watch.missing)
+        assert agent.intervals == {SITE: AS_SET}
+
+
+async def test_a_find_says_nothing_while_the_way_is_broken(agent: _Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor one of just before it broke: the event may be on its way again."""
+    monkeypatch.setattr(finds, "GRACE", timedelta(milliseconds=100))
+    async with agent.running() as watch:
+        watch.frame(utc_now())
+        watch.found(SITE, COMMIT, utc_now() - timedelta(minutes=5))
+        watch.lost("connection refused")
+        watch.found(SHOP, COMMIT, utc_now() - timedelta(minutes=5))
+        await asyncio.sleep(0.3)
+        assert not watch.missing
 
 
 @pytest.mark.parametrize("says", [None, QueueError("answered 502")], ids=["too old", "an error"])
