@@ -13,7 +13,7 @@ from bellpull.cli.demo.world import World
 from bellpull.contract.text import CommitId
 from tests.parts.git import Repository
 
-__all__ = ["Site", "document", "open_to_all", "until"]
+__all__ = ["PATIENCE_S", "Site", "document", "open_to_all", "until"]
 
 PATIENCE_S: Final = 20.0
 

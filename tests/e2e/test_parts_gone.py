@@ -18,7 +18,7 @@ from bellpull.cli.demo.git_server import GitServer
 from bellpull.cli.demo.program import Program
 from bellpull.cli.demo.repository import NOWHERE, Push
 from bellpull.cli.demo.world import World, world
-from tests.e2e.site import Site, document, open_to_all, until
+from tests.e2e.site import PATIENCE_S, Site, document, open_to_all, until
 from tests.parts.git import Repository
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -73,13 +73,13 @@ class Parts:
         page.write_text("somebody was here")
         await self.site.shows(before)
 
-    async def rejects(self, reason: str) -> None:
+    async def logs(self, text: str, *, patience_s: float = PATIENCE_S) -> None:
         """Wait until the agent says so in its log."""
 
         async def look() -> bool:
-            return reason in self.agent.log.read_text()
+            return text in self.agent.log.read_text()
 
-        await until(look, lambda: f"the agent never said {reason}")
+        await until(look, lambda: f"the agent never said {text}", patience_s=patience_s)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -174,8 +174,21 @@ async def test_after_its_branch_is_gone_what_runs_is_kept_as_it_was(parts: Parts
     assert tip is not None
     parts.site.git.delete_branch("main")
     await parts.site.announce(Push(before=tip, after=NOWHERE))
-    await parts.rejects("RefDeleted")
+    await parts.logs("RefDeleted")
     await parts.undoes_drift()
     parts.site.git.branch("main", tip)
     await parts.site.commit("back again")
     await parts.site.shows("back again")
+
+
+@pytest.mark.soak
+async def test_a_webhook_that_is_gone_is_noticed_by_what_looks_find(parts: Parts) -> None:
+    """R31: the gateway answers and ticks, and no event tells of a push; the next one that does ends it."""
+    await parts.site.announce(await parts.site.commit("told"))
+    await parts.site.shows("told")
+    await asyncio.sleep(2.5)
+    await parts.site.commit("untold")
+    await parts.site.shows("untold")
+    await parts.logs("no event told of it", patience_s=90)
+    await parts.site.announce(await parts.site.commit("told again"))
+    await parts.logs("heard again")
