@@ -1,0 +1,66 @@
+"""Objects as they may be shown to a person: without what the server keeps for itself, and without secrets.
+
+A value of a Secret is `***`; where two versions of it differ, `*** (before)` and `*** (after)`, so that a difference
+is seen and its content is not.
+"""
+
+from copy import deepcopy
+from typing import Any, Final
+
+from agent.core.kubernetes.object import Object
+
+__all__ = ["compared"]
+
+_SERVERS: Final = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink")
+_HIDDEN: Final = "***"
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+"""A copy of the whole object, values of a Secret among them."""
+
+
+def compared(live: Object | None, planned: Object | None) -> tuple[Object | None, Object | None]:
+    """Return what is there and what would be, as they may be shown one above the other.
+
+    Args:
+        live: the object as it is; None where there is none.
+        planned: the object as it would be, as a dry run answered; None where it would be deleted.
+    """
+    before, after = _bare(live), _bare(planned)
+    if _is_secret(before) or _is_secret(after):
+        for field in ("data", "stringData"):
+            _hide(before, after, field)
+    return before, after
+
+
+def _bare(item: Object | None) -> Object | None:
+    if item is None:
+        return None
+    bare = deepcopy(item)
+    bare.pop("status", None)
+    metadata = bare.get("metadata", {})
+    for field in _SERVERS:
+        metadata.pop(field, None)
+    annotations = metadata.get("annotations") or {}
+    annotations.pop(_LAST_APPLIED, None)
+    if not annotations:
+        metadata.pop("annotations", None)
+    return bare
+
+
+def _is_secret(item: Object | None) -> bool:
+    return item is not None and (item.get("apiVersion"), item.get("kind")) == ("v1", "Secret")
+
+
+def _hide(before: Object | None, after: Object | None, field: str) -> None:
+    old, new = _values(before, field), _values(after, field)
+    for key in old.keys() | new.keys():
+        both = key in old and key in new
+        same = both and old[key] == new[key]
+        if key in old:
+            old[key] = _HIDDEN if same or not both else f"{_HIDDEN} (before)"
+        if key in new:
+            new[key] = _HIDDEN if same or not both else f"{_HIDDEN} (after)"
+
+
+def _values(item: Object | None, field: str) -> dict[str, Any]:
+    values = (item or {}).get(field)
+    return values if isinstance(values, dict) else {}
