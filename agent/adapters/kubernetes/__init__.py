@@ -1,0 +1,1 @@
+"""Kubernetes, as far as the agent speaks to it."""

@@ -1,0 +1,195 @@
+"""One API server, over HTTP: sends requests, and returns every answer as it is.
+
+Bytes are JSON by orjson. A request has one deadline for all its attempts; connections are kept, so that a commit
+finds them open. A credential that is no longer taken is read again, once for each request.
+"""
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from agent.adapters.kubernetes.access import Access, read_access
+from agent.core.kubernetes.requests import Answer, Request
+from agent.core.kubernetes.retry import pause_s
+from agent.ports.cluster import ClusterError
+from bellpull import __version__
+from bellpull.runtime.logs import logger
+
+__all__ = ["Client", "connect"]
+
+_log = logger(__name__)
+_CONNECT_S: Final = 10.0
+_KEEP_S: Final = 300.0
+_UNAUTHORIZED: Final = 401
+_LARGE: Final = 1 << 19
+
+
+class Client:
+    """Speaks to the API server that `access` names; `session` is its own."""
+
+    def __init__(self, access: Access, session: aiohttp.ClientSession) -> None:
+        self._access = access
+        self._session = session
+
+    @property
+    def url(self) -> str:
+        """Where the API server is."""
+        return self._access.url
+
+    async def send(self, request: Request) -> Answer:
+        """Return the answer, after what passes by itself has passed.
+
+        Raises:
+            ClusterError: there is none.
+        """
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                return await self._persist(request)
+        except TimeoutError:
+            problem = f"no answer to {request.method} {request.path} within {request.timeout_s:.0f} s"
+            raise ClusterError(f"{self.url}: {problem}") from None
+
+    async def _persist(self, request: Request) -> Answer:
+        """Send it until an answer stands."""
+        attempt, renewed = 1, False
+        while True:
+            answer, error = await self._try(request)
+            if answer is not None and answer.status == _UNAUTHORIZED and not renewed:
+                renewed = True
+                await self._access.renew()
+                continue
+            pause = pause_s(request, answer, attempt, random.random())
+            if pause is None:
+                if answer is None:
+                    raise ClusterError(f"{self.url}: {_reason(error)}")
+                return answer
+            status = answer.status if answer else None
+            _log.info(
+                "an API server is asked again", path=request.path, status=status, attempt=attempt, pause_s=pause
+            )
+            await asyncio.sleep(pause)
+            attempt += 1
+
+    async def _try(self, request: Request) -> tuple[Answer | None, Exception | None]:
+        try:
+            return await self._once(request), None
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorDNSError) as error:
+            raise ClusterError(f"{self.url}: {_reason(error)}") from None
+        except (aiohttp.ClientError, OSError) as error:
+            return None, error
+
+    async def _once(self, request: Request) -> Answer:
+        async with self._session.request(
+            request.method,
+            self._access.url + request.path,
+            params=request.query,
+            data=_body(request),
+            headers=await self._headers(request),
+            proxy=self._access.proxy,
+            server_hostname=self._access.server_name,
+            allow_redirects=False,
+        ) as response:
+            return _answer(response.status, response.headers, await response.read())
+
+    async def _headers(self, request: Request) -> dict[str, str]:
+        headers = {"Accept": request.accept, **request.headers}
+        if request.body is not None:
+            headers["Content-Type"] = request.content
+        authorization = await self._access.authorization()
+        if authorization:
+            headers["Authorization"] = authorization
+        if request.user:
+            headers["Impersonate-User"] = request.user
+        return headers
+
+
+@asynccontextmanager
+async def connect(kubeconfig: Path | None = None, context: str | None = None) -> AsyncIterator[Client]:
+    """Yield a client of the cluster that a kubeconfig names (see `read_access`); nothing is asked of it yet.
+
+    Raises:
+        ClusterError: it names none.
+    """
+    access = await read_access(kubeconfig, context)
+    connector = aiohttp.TCPConnector(
+        limit=0,  # who applies bounds what it has under way
+        ssl=access.tls if access.tls is not None else False,
+        keepalive_timeout=_KEEP_S,
+        socket_factory=_socket,
+    )
+    async with aiohttp.ClientSession(
+        connector=connector,
+        headers={"User-Agent": f"bellpull/{__version__}"},
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+        trust_env=access.proxy is None,
+        read_bufsize=1 << 20,
+    ) as session:
+        yield Client(access, session)
+
+
+def _body(request: Request) -> bytes | BytesIO | None:
+    """Return the bytes; large ones as a file, which is sent piece by piece."""
+    if request.body is None:
+        return None
+    body = orjson.dumps(request.body)
+    return BytesIO(body) if len(body) > _LARGE else body
+
+
+def _socket(info: tuple[Any, ...]) -> socket.socket:
+    """Make a socket whose other end is asked now and then whether it is still there."""
+    family, kind, protocol, *_ = info
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 3)):
+        made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return made
+
+
+def _answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        value = None
+    warnings = headers.getall("Warning", []) if hasattr(headers, "getall") else []
+    return Answer(
+        status=status,
+        body=value if isinstance(value, dict) else {"message": body[:500].decode("utf-8", "replace").strip()},
+        warnings=tuple(_warning(each) for each in warnings),
+        retry_after_s=_seconds(headers.get("Retry-After")),
+        etag=headers.get("ETag"),
+    )
+
+
+def _warning(header: str) -> str:
+    """Return the text of `299 - "TEXT"`."""
+    _, _, quoted = header.partition('"')
+    return quoted.rpartition('"')[0].replace('\\"', '"').replace("\\\\", "\\")
+
+
+def _seconds(value: str | None) -> float | None:
+    return float(value) if value is not None and value.isdigit() else None
+
+
+def _reason(error: Exception | None) -> str:
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            why = error.certificate_error
+            return f"its certificate is not trusted ({why}): see certificate-authority in the kubeconfig"
+        case aiohttp.ClientConnectorDNSError():
+            return "its host name is not known"
+        case aiohttp.ClientConnectorError():
+            number = error.os_error.errno
+            return f"cannot be reached: {os.strerror(number) if number else error.os_error}"
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy refused: {error.status} {error.message}"
+        case _:
+            return f"the connection broke ({type(error).__name__})"
