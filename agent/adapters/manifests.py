@@ -242,7 +242,7 @@ class _TwiceError(ValueError):
 
 def _read_json(text: str, origin: Origin) -> tuple[list[Manifest], list[Fault]]:
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant) if text.strip() else None
+        value = _loaded(text) if text.strip() else None
         return _manifest(value, origin), []
     except _TwiceError as error:
         problem = f"the key {error.args[0]!r} is there twice"
@@ -254,6 +254,32 @@ def _read_json(text: str, origin: Origin) -> tuple[list[Manifest], list[Fault]]:
     except _NotAnObjectError:
         problem = "is no object: a manifest is a mapping with apiVersion and kind"
     return [], [Fault(origin=origin, problem=problem)]
+
+
+def _loaded(text: str) -> Any:
+    """Return the value of a JSON text that other JSON readers take too.
+
+    Raises:
+        ValueError: there is none.
+        RecursionError: it is nested too deep.
+    """
+    value = json.loads(
+        text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=plain, parse_float=plain
+    )
+    level, depth = [value], 0
+    while level := [inner for each in level for inner in _inside(each)]:
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise RecursionError
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no character
+    return value
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -145,6 +145,8 @@ def test_documents_know_where_they_begin() -> None:
         pytest.param('{"a": 1, "a": 2}', "the key 'a' is there twice", id="a key twice"),
         pytest.param('{"a": NaN}', "is not JSON", id="not a number"),
         pytest.param("[" * 100_000, "is not JSON", id="deep"),
+        pytest.param('{"a": ' + "[" * 150 + "]" * 150 + "}", "is not JSON", id="deeper than YAML"),
+        pytest.param('{"a": "\\ud800"}', "is not JSON", id="half a character"),
         pytest.param('{\n"a": }', ":2: is not JSON", id="no JSON"),
         pytest.param("[]", "is no object", id="a list"),
     ],
