@@ -6,6 +6,7 @@ The first apply has nothing to guard, and what has passed once is not asked agai
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +26,7 @@ class Guard:
     """What a person allowed.
 
     Attributes:
-        max_deletions: how many of a hundred files may be lost.
+        max_deletions: how many of a hundred files, or objects, may be lost.
         accept: the one commit that may lose any number.
     """
 
@@ -40,23 +41,35 @@ class Guard:
             wanted: what `commit` has, by path.
             commit: the commit.
         """
-        old, new = _files(live), _files(wanted)
-        if not old or commit == self.accept:
+        if commit == self.accept:
+            return None
+        problem = self.problem(_files(live), _files(wanted), "files")
+        return f"{problem}; {_way_on(commit)}" if problem else None
+
+    def problem(self, old: AbstractSet[str], new: AbstractSet[str], things: str) -> str | None:
+        """Return why `new` may not take the place of `old`, None where it may.
+
+        Args:
+            old: what was made last, by name.
+            new: what there is to be, by name.
+            things: what they are.
+        """
+        if not old:
             return None
         if not new:
-            return f"EmptySource: the folder has no files, and {len(old)} are live; {_way_on(commit)}"
+            return f"EmptySource: the folder has no {things}, and {len(old)} are live"
         gone = sorted(old - new)
         lost = len(gone) - (len(new - old) if old & new else 0)
         if lost < FLOOR or lost * 100 <= self.max_deletions * len(old):
             return None
-        named = ", ".join(printable(path) for path in gone[:_MAX_NAMED])
-        figure = f"{len(gone)} of {len(old)} files would go ({named}, ...) and {len(new - old)} would come"
-        return f"MassDeletion: {figure}, guard.maxDeletions is {self.max_deletions}%; {_way_on(commit)}"
+        named = ", ".join(gone[:_MAX_NAMED])
+        figure = f"{len(gone)} of {len(old)} {things} would go ({named}, ...) and {len(new - old)} would come"
+        return f"MassDeletion: {figure}, guard.maxDeletions is {self.max_deletions}%"
 
 
 def _way_on(commit: CommitId) -> str:
     return f"nothing was written. If it is meant, set `guard: {{accept: {commit}}}` in the Sync, else mend the source"
 
 
-def _files(items: Mapping[bytes, Item]) -> set[bytes]:
-    return {path for path, item in items.items() if item.kind is not Kind.FOLDER}
+def _files(items: Mapping[bytes, Item]) -> set[str]:
+    return {printable(path) for path, item in items.items() if item.kind is not Kind.FOLDER}

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from agent.core.kubernetes.object import Object
 
-__all__ = ["compared"]
+__all__ = ["compared", "restorable"]
 
 _SERVERS: Final = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink")
 _HIDDEN: Final = "***"
@@ -29,6 +29,15 @@ def compared(live: Object | None, planned: Object | None) -> tuple[Object | None
         for field in ("data", "stringData"):
             _hide(before, after, field)
     return before, after
+
+
+def restorable(item: Object) -> Object:
+    """Return an object as it can be created again: with its spec, labels and annotations."""
+    bare = deepcopy(item)
+    bare.pop("status", None)
+    for field in (*_SERVERS, "deletionTimestamp", "deletionGracePeriodSeconds"):
+        bare["metadata"].pop(field, None)
+    return bare
 
 
 def _bare(item: Object | None) -> Object | None:

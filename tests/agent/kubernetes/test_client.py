@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from agent.adapters.kubernetes.client import Client, connect
 from agent.adapters.kubernetes.discovery import Discovery
@@ -16,12 +15,6 @@ from agent.core.kubernetes.object import GroupKind, Object
 from agent.core.kubernetes.requests import Accept, Answer, Content, Method, Request
 from agent.ports.cluster import ClusterError
 from tests.parts.control_plane import ControlPlane
-
-
-@pytest_asyncio.fixture
-async def client(control_plane: ControlPlane) -> AsyncIterator[Client]:
-    async with connect(control_plane.kubeconfig) as client:
-        yield client
 
 
 def config_map(namespace: str, name: str = "a", **data: Any) -> Object:

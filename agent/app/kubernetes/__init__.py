@@ -1,0 +1,1 @@
+"""Makes a cluster match what Git says: applies, prunes, and says what became of each object."""

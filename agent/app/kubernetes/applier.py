@@ -1,0 +1,242 @@
+"""Applies one object: one PATCH where nothing is in the way, and what is needed where something is.
+
+An object of which nothing is remembered is first touched without force, so that the API server itself says whose it
+is (M3). One that is known is named by its uid, so that a PATCH can only update it (M8). What tools like kubectl left
+behind is taken over, and where their fields exclude ours, those as well (M4).
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from typing import Final
+
+from agent.app.kubernetes.recreate import Recreate
+from agent.core.kubernetes import ask
+from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
+from agent.core.kubernetes.applyset import PART_OF
+from agent.core.kubernetes.conflicts import others, shown, stands_in_the_way
+from agent.core.kubernetes.fields import entries
+from agent.core.kubernetes.inventory import Member, Record
+from agent.core.kubernetes.normalise import Desired
+from agent.core.kubernetes.object import Object
+from agent.core.kubernetes.options import How, Options, options_of
+from agent.core.kubernetes.ownership import desired_hash, record_of
+from agent.core.kubernetes.policy import Action, Conflicts, Done, Policy, Undone
+from agent.core.kubernetes.requests import Answer
+from agent.core.kubernetes.takeover import Patch, hand_over, is_overridden, take_over
+from agent.ports.cluster import Cluster, ClusterError
+
+__all__ = ["Applier"]
+
+_ATTEMPTS: Final = 4
+_GONE_S: Final = 15.0
+_LOOK_S: Final = 0.2
+
+
+class _UndoneError(Exception):
+    """The object cannot be made what it is to be."""
+
+    def __init__(self, problem: str, *, passes: bool) -> None:
+        super().__init__(problem)
+        self.passes = passes
+
+
+class Applier:
+    """Applies the objects of one Sync."""
+
+    def __init__(self, cluster: Cluster, policy: Policy) -> None:
+        self._cluster = cluster
+        self._policy = policy
+        self._recreate = Recreate(cluster, policy)
+
+    async def apply(self, desired: Desired, member: Member | None) -> Done | Undone:
+        """Make the object what it is to be; never raises for what a server answers, or does not."""
+        try:
+            return await self._apply(desired, member.record if member else None)
+        except _UndoneError as error:
+            problem, passes = str(error), error.passes
+        except ClusterError as error:
+            problem, passes = str(error), True
+        return Undone(id=desired.id, origin=desired.manifest.origin, problem=problem, passes=passes)
+
+    async def _apply(self, desired: Desired, record: Record | None) -> Done:
+        options = options_of(desired.item)
+        if options.how is How.IGNORE:
+            return Done(id=desired.id, action=Action.SKIPPED, record=record, notes=("is left alone, as it asks",))
+        if options.how is How.IF_NOT_PRESENT and (found := await self._metadata(desired)) is not None:
+            known = record if record and record.uid == found["metadata"]["uid"] else None
+            return Done(id=desired.id, action=Action.SKIPPED, record=known, notes=("is there, and left as it is",))
+        notes: list[str] = []
+        answer = await self._update(desired, record, options) if record else None
+        if answer is None:
+            record = None
+            answer = await self._touch(desired, options, notes)
+            if answer is None:
+                return Done(id=desired.id, action=Action.SKIPPED, notes=tuple(notes))
+        return await self._finish(desired, record, options, answer, notes)
+
+    async def _update(self, desired: Desired, record: Record, options: Options) -> Answer | None:
+        """Apply to the object that is known; None where it is not there any more, or is another."""
+        item = ask.members_item(desired, self._policy.parent, record.uid)
+        answer = await self._send(desired, item, force=True)
+        refused = refusal(answer)
+        if refused is None:
+            return answer
+        if refused.kind in (RefusalKind.MOVED, RefusalKind.NOT_FOUND):
+            return None
+        return await self._insist(desired, item, options, refused)
+
+    async def _touch(self, desired: Desired, options: Options, notes: list[str]) -> Answer | None:
+        """Apply to an object of which nothing is known; None where it is left as it is."""
+        item = ask.members_item(desired, self._policy.parent)
+        for _ in range(_ATTEMPTS):
+            answer = await self._send(desired, item, force=False)
+            refused = refusal(answer)
+            if refused is None:
+                return answer
+            if refused.kind is RefusalKind.MOVED:
+                continue
+            if refused.kind is not RefusalKind.CONFLICT:
+                return await self._insist(desired, item, options, refused)
+            if any(cause.field.endswith(PART_OF) for cause in refused.causes):
+                await self._take_from_sync(desired, options, refused, notes)
+            elif self._policy.conflicts is Conflicts.FORCE:
+                notes.append(f"taken over: {shown(refused.causes)}")
+            elif self._policy.conflicts is Conflicts.REPORT:
+                notes.append(f"left as it is: {shown(refused.causes)}")
+                return None
+            else:
+                raise _UndoneError(f"others own what Git sets: {shown(refused.causes)}", passes=False)
+            answer = await self._send(desired, item, force=True)
+            refused = refusal(answer)
+            return answer if refused is None else await self._insist(desired, item, options, refused)
+        raise _UndoneError("it changed each time it was written", passes=True)
+
+    async def _take_from_sync(self, desired: Desired, options: Options, refused: Refusal, notes: list[str]) -> None:
+        """Take the object from the Sync that it belongs to, if that is wanted (M3)."""
+        owners = others(refused.causes)
+        if not (options.adopt or self._policy.adopt):
+            how = "set the annotation bellpull.dev/adopt: enabled on it to take it over"
+            raise _UndoneError(f"belongs to {', '.join(owners)}; {how}", passes=False)
+        for owner in owners:
+            await self._rewrite(desired, partial(hand_over, before=owner, manager=self._policy.manager))
+        notes.append(f"taken over from {', '.join(owners)}")
+
+    async def _insist(self, desired: Desired, item: Object, options: Options, refused: Refusal) -> Answer:
+        """Do what is left to do about a refusal.
+
+        Raises:
+            _UndoneError: nothing is.
+        """
+        if refused.kind is RefusalKind.INVALID and options.how is not How.MERGE:
+            fields = [cause.field for cause in refused.causes]
+            if await self._rewrite(
+                desired,
+                lambda live: take_over(
+                    live, self._policy.manager, which=lambda entry: stands_in_the_way(entry, fields)
+                ),
+            ):
+                answer = await self._send(desired, item, force=True)
+                again = refusal(answer)
+                if again is None:
+                    return answer
+                refused = again
+        if refused.kind is RefusalKind.IMMUTABLE and (options.force or self._policy.force):
+            made = await self._recreate.recreate(desired)
+            if isinstance(made, Answer):
+                return made
+            raise _UndoneError(made, passes=False)
+        hint = "; set the annotation bellpull.dev/force: enabled on it to have it deleted and made anew"
+        more = hint if refused.kind is RefusalKind.IMMUTABLE else ""
+        raise _UndoneError(self._advice(desired, refused) + more, passes=refused.passes)
+
+    async def _finish(
+        self, desired: Desired, before: Record | None, options: Options, answer: Answer, notes: list[str]
+    ) -> Done:
+        """Take over what is left behind, and say what was done."""
+        if answer.body["metadata"].get("deletionTimestamp"):
+            answer = await self._after_it_is_gone(desired, options, notes)
+            before = None
+        created = answer.status == 201
+        if options.how is How.OVERRIDE and any(is_overridden(each) for each in entries(answer.body)):
+            done = await self._rewrite(
+                desired, lambda live: take_over(live, self._policy.manager, which=is_overridden)
+            )
+            if done:
+                item = ask.members_item(desired, self._policy.parent, answer.body["metadata"]["uid"])
+                answer = await self._send(desired, item, force=True)
+                refused = refusal(answer)
+                if refused is not None:
+                    raise _UndoneError(self._advice(desired, refused), passes=refused.passes)
+                notes.append("what kubectl wrote beside Git is taken over")
+        record = self._record(desired, answer.body)
+        return Done(
+            id=desired.id,
+            action=_changed(before, record, created=created),
+            record=record,
+            notes=(*notes, *(f"the server warns: {each}" for each in answer.warnings)),
+        )
+
+    async def _after_it_is_gone(self, desired: Desired, options: Options, notes: list[str]) -> Answer:
+        """Wait until an object that is being deleted is gone, and make it again."""
+        end = monotonic() + _GONE_S
+        while (found := await self._metadata(desired)) is not None and found["metadata"].get("deletionTimestamp"):
+            if monotonic() >= end:
+                held = ", ".join(found["metadata"].get("finalizers") or ["its dependents"])
+                problem = f"is being deleted since {found['metadata']['deletionTimestamp']}, held by {held}"
+                raise _UndoneError(f"{problem}; it is made again once it is gone", passes=True)
+            await asyncio.sleep(_LOOK_S)
+        answer = await self._touch(desired, options, notes)
+        if answer is None:
+            raise _UndoneError("is somebody else's since it was deleted", passes=False)
+        return answer
+
+    async def _send(self, desired: Desired, item: Object, *, force: bool) -> Answer:
+        return await self._cluster.send(ask.apply(desired.path, item, self._policy.manager, force=force))
+
+    async def _metadata(self, desired: Desired) -> Object | None:
+        answer = await self._cluster.send(ask.look(desired.path))
+        refused = refusal(answer)
+        if refused is None:
+            return answer.body
+        if refused.kind in (RefusalKind.NOT_FOUND, RefusalKind.NO_NAMESPACE, RefusalKind.NO_KIND):
+            return None
+        raise _UndoneError(self._advice(desired, refused), passes=refused.passes)
+
+    async def _rewrite(self, desired: Desired, patch: Callable[[Object], Patch | None]) -> bool:
+        """Write what `patch` makes of the object as it is; False where there is nothing to write."""
+        for _ in range(_ATTEMPTS):
+            live = await self._metadata(desired)
+            made = patch({**live, "apiVersion": desired.item["apiVersion"]}) if live is not None else None
+            if made is None:
+                return False
+            refused = refusal(await self._cluster.send(ask.rewrite(desired.path, made)))
+            if refused is None:
+                return True
+            if refused.kind is not RefusalKind.MOVED:
+                raise _UndoneError(self._advice(desired, refused), passes=refused.passes)
+        raise _UndoneError("it changed each time its managers were written", passes=True)
+
+    def _record(self, desired: Desired, item: Object) -> Record:
+        key = self._policy.key
+        return record_of(item, self._policy.manager, desired_hash(desired.item, key) if key else "")
+
+    def _advice(self, desired: Desired, refused: Refusal) -> str:
+        """Return what a refusal says; of a Secret without the server's words, which may quote a value."""
+        if (desired.item["apiVersion"], desired.item["kind"]) != ("v1", "Secret") or not refused.causes:
+            return refused.advice()
+        where = ", ".join(cause.field for cause in refused.causes)
+        return replace(refused, message=f"the API server refused {where} ({refused.kind}, {refused.status})").advice()
+
+
+def _changed(before: Record | None, after: Record, *, created: bool) -> Action:
+    if created:
+        return Action.CREATED if before is None else Action.RECREATED
+    if before is None or before.uid != after.uid:
+        return Action.CONFIGURED
+    if before.revision == after.revision:
+        return Action.UNCHANGED
+    same_text = before.desired == after.desired
+    return Action.UNCHANGED if before.own == after.own and same_text else Action.CONFIGURED

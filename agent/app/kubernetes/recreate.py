@@ -1,0 +1,113 @@
+"""Makes an object anew for a field that may not change, only after it was proved that this will work (M12).
+
+The proof is a create of the same name that is only tried: the API server answers that the name is taken once
+everything else is well. What holds data, or what others stand on, is never made anew so.
+"""
+
+import asyncio
+from time import monotonic
+from typing import Final
+
+from agent.core.kubernetes import ask
+from agent.core.kubernetes.answers import RefusalKind, refusal
+from agent.core.kubernetes.normalise import Desired
+from agent.core.kubernetes.object import GroupKind, Object
+from agent.core.kubernetes.policy import Policy
+from agent.core.kubernetes.requests import Answer, Method, Request
+from agent.core.kubernetes.shown import restorable
+from agent.ports.cluster import Cluster
+
+__all__ = ["Recreate"]
+
+_NEVER: Final = {
+    GroupKind("", "Namespace"): "everything in it would go",
+    GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"): "all objects of its kind would go",
+    GroupKind("", "PersistentVolume"): "its data may go",
+    GroupKind("", "PersistentVolumeClaim"): "its data may go",
+}
+_GONE_S: Final = 30.0
+_ATTEMPTS: Final = 5
+_LOOK_S: Final = 0.1
+
+
+class Recreate:
+    """Makes objects of one Sync anew."""
+
+    def __init__(self, cluster: Cluster, policy: Policy) -> None:
+        self._cluster = cluster
+        self._policy = policy
+
+    async def recreate(self, desired: Desired) -> Answer | str:
+        """Return the answer to the apply that made it anew, or why it was not; then the old one is there.
+
+        Raises:
+            ClusterError: nobody answers any more.
+        """
+        item = ask.members_item(desired, self._policy.parent)
+        why = _forbidden(desired) or await self._doubt(desired, item)
+        if why is not None:
+            return f"cannot be changed in place, and is not made anew: {why}"
+        old = await self._delete(desired)
+        if isinstance(old, str):
+            return old
+        if not await self._is_gone(desired, old["metadata"]["uid"]):
+            return "is being deleted to be made anew, and something holds it: see its finalizers"
+        made = await self._cluster.send(ask.apply(desired.path, item, self._policy.manager, force=True))
+        refused = refusal(made)
+        if refused is None:
+            return made
+        return f"{refused.advice()}; {await self._put_back(desired, old)}"
+
+    async def _delete(self, desired: Desired) -> Object | str:
+        """Delete it just as it was read, and return that, or why it was not; its status may change meanwhile."""
+        refused = None
+        for _ in range(_ATTEMPTS):
+            found = await self._cluster.send(ask.look(desired.path, whole=True))
+            if refusal(found) is not None:
+                return "cannot be read, so it is not made anew"
+            metadata = found.body["metadata"]
+            request = ask.delete(desired.path, uid=metadata["uid"], revision=metadata["resourceVersion"])
+            refused = refusal(await self._cluster.send(request))
+            if refused is None:
+                return found.body
+            if refused.kind is not RefusalKind.MOVED:
+                break
+        return f"cannot be deleted to be made anew: {refused.advice() if refused else ''}"
+
+    async def _doubt(self, desired: Desired, item: Object) -> str | None:
+        """Return why a new one might not be taken, None where it was shown that it will be."""
+        folder = desired.resource.path(desired.id.namespace)
+        refused = refusal(await self._cluster.send(ask.create_to_prove(folder, item)))
+        if refused is None:
+            return "it is gone already"
+        return None if refused.kind is RefusalKind.EXISTS else refused.advice()
+
+    async def _is_gone(self, desired: Desired, uid: str) -> bool:
+        end = monotonic() + _GONE_S
+        while monotonic() < end:
+            answer = await self._cluster.send(ask.look(desired.path))
+            if refusal(answer) is not None or answer.body["metadata"]["uid"] != uid:
+                return True
+            await asyncio.sleep(_LOOK_S)
+        return False
+
+    async def _put_back(self, desired: Desired, old: Object) -> str:
+        folder = desired.resource.path(desired.id.namespace)
+        request = Request(method=Method.POST, path=folder, body=restorable(old), repeatable=False)
+        refused = refusal(await self._cluster.send(request))
+        return "the old one was put back" if refused is None else f"the old one cannot be put back: {refused.message}"
+
+
+def _forbidden(desired: Desired) -> str | None:
+    kind, spec = desired.id.kind, desired.item.get("spec") or {}
+    if kind in _NEVER:
+        return _NEVER[kind]
+    if kind == GroupKind("apps", "StatefulSet") and isinstance(spec, dict) and spec.get("volumeClaimTemplates"):
+        return "it has claims, whose data may go"
+    if (
+        kind == GroupKind("", "Service")
+        and isinstance(spec, dict)
+        and spec.get("clusterIP") not in (None, "", "None")
+    ):
+        return "its clusterIP may be taken meanwhile, which no dry run shows"
+    return None

@@ -1,0 +1,53 @@
+"""Whose an object is: a Sync's by its label and its field manager's entry together, never by one of them (M5)."""
+
+import json
+from hashlib import blake2b
+from typing import Final
+
+from agent.core.kubernetes.applyset import PART_OF
+from agent.core.kubernetes.fields import apply_entry
+from agent.core.kubernetes.inventory import Record
+from agent.core.kubernetes.object import Object
+
+__all__ = ["desired_hash", "field_manager", "is_member", "record_of"]
+
+_MAX_MANAGER: Final = 128
+_PREFIX: Final = "bellpull/"
+
+
+def field_manager(sync: str) -> str:
+    """Return the field manager of a Sync, `namespace/name` (M3); one that is too long for a server ends in a hash."""
+    name = f"{_PREFIX}{sync}"
+    if len(name) <= _MAX_MANAGER:
+        return name
+    told = blake2b(name.encode(), digest_size=8).hexdigest()
+    return f"{name[: _MAX_MANAGER - len(told) - 1]}-{told}"
+
+
+def is_member(item: Object, manager: str, parent: str) -> bool:
+    """Whether an object, or its metadata, is the Sync's: labelled, applied, and made by no controller."""
+    metadata = item.get("metadata") or {}
+    if (metadata.get("labels") or {}).get(PART_OF) != parent or apply_entry(item, manager) is None:
+        return False
+    return not any(
+        owner.get("controller") for owner in metadata.get("ownerReferences") or [] if isinstance(owner, dict)
+    )
+
+
+def record_of(item: Object, manager: str, desired: str) -> Record:
+    """Return what is remembered of a PATCH that was answered with `item`, or with its metadata (M1)."""
+    metadata = item["metadata"]
+    entry = apply_entry(item, manager) or {}
+    return Record(
+        uid=metadata["uid"],
+        desired=desired,
+        own=blake2b(json.dumps(entry, sort_keys=True).encode(), digest_size=16).hexdigest(),
+        revision=metadata["resourceVersion"],
+        generation=metadata.get("generation"),
+    )
+
+
+def desired_hash(item: Object, key: bytes) -> str:
+    """Return the hash of what is applied; keyed, as a Secret's plain hash would let anyone try guesses (M9)."""
+    text = json.dumps(item, sort_keys=True, separators=(",", ":")).encode()
+    return blake2b(text, digest_size=16, key=key).hexdigest()

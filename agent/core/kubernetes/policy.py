@@ -1,0 +1,99 @@
+"""What a Sync is allowed, and what became of each of its objects."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.core.kubernetes.inventory import Record
+from agent.core.kubernetes.object import ObjectId, Origin
+
+__all__ = ["Action", "Conflicts", "Done", "Policy", "Undone"]
+
+
+class Conflicts(StrEnum):
+    """What to do with an object that is there already, with other values of somebody else."""
+
+    FORCE = "force"
+    """Take the fields, and say from whom."""
+    FAIL = "fail"
+    """Leave it, and fail."""
+    REPORT = "report"
+    """Leave it, and say so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How one Sync applies.
+
+    Attributes:
+        manager: its field manager.
+        parent: its ApplySet id.
+        conflicts: with others than Syncs.
+        force: whether objects may be made anew for a field that may not change; an object may ask for it too.
+        adopt: whether objects may be taken from other Syncs; an object may ask for it too.
+        prune: whether what Git no longer has is deleted.
+        max_deletions: how many of a hundred objects may go (P9).
+        accept: whether any number may go this once.
+        key: for hashes of what is applied; without one they are not kept.
+    """
+
+    manager: str
+    parent: str
+    conflicts: Conflicts = Conflicts.FORCE
+    force: bool = False
+    adopt: bool = False
+    prune: bool = True
+    max_deletions: int = 50
+    accept: bool = False
+    key: bytes | None = None
+
+
+class Action(StrEnum):
+    """What was done to an object."""
+
+    CREATED = "created"
+    CONFIGURED = "configured"
+    UNCHANGED = "unchanged"
+    RECREATED = "recreated"
+    SKIPPED = "skipped"
+    """Left as it is, because it or somebody asks for that."""
+    DELETED = "deleted"
+    KEPT = "kept"
+    """No longer in Git, and not deleted; the note says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What became of an object.
+
+    Attributes:
+        id: which.
+        action: what was done.
+        record: what is remembered of it.
+        notes: what a person should know: what was taken from whom, warnings of the server.
+    """
+
+    id: ObjectId
+    action: Action
+    record: Record | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """An object that could not be made what it is to be.
+
+    Attributes:
+        id: which.
+        origin: where it was written; none for one that was to be deleted.
+        problem: why, and what to do.
+        passes: whether trying again may help with nothing changed.
+    """
+
+    id: ObjectId
+    origin: Origin | None = None
+    problem: str
+    passes: bool
+
+    def __str__(self) -> str:
+        """For people: `Deployment/shop/web (apps/web.yaml:14): ...`."""
+        return f"{self.id}{f' ({self.origin})' if self.origin else ''}: {self.problem}"
