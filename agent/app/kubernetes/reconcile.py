@@ -1,0 +1,184 @@
+"""Makes a cluster match a set of manifests, as a story: look, guard, note, apply, prune, note.
+
+Before anything is written the inventory has all that was and all that will be; only when everything was applied is
+anything deleted, and only then does the inventory have less. So whenever this ends, the next run finds all it made.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+
+from agent.app.kubernetes.applier import Applier
+from agent.app.kubernetes.pruner import Pruner
+from agent.core.kubernetes import ask
+from agent.core.kubernetes.answers import refusal
+from agent.core.kubernetes.inventory import Member
+from agent.core.kubernetes.normalise import Desired
+from agent.core.kubernetes.policy import Action, Done, Policy, Undone
+from agent.core.kubernetes.prune import CRD, NAMESPACE, refusal_of_loss, stale
+from agent.core.kubernetes.resources import Resources
+from agent.core.kubernetes.stages import stages
+from agent.ports.cluster import Cluster
+from agent.ports.inventory import Held, Inventory
+
+__all__ = ["WIDTH", "GuardedError", "Result", "reconcile"]
+
+WIDTH: Final = 16
+"""Requests under way at once: more gain nothing from one API server."""
+_READY_S: Final = 30.0
+_LOOK_S: Final = 0.05
+
+
+class GuardedError(Exception):
+    """So much would be deleted that a person has to say so (P9). Nothing was written."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Result:
+    """What became of every object.
+
+    Attributes:
+        done: what is as it is to be.
+        undone: what is not, and why.
+        held: the inventory as it is now.
+    """
+
+    done: list[Done] = field(default_factory=list)
+    undone: list[Undone] = field(default_factory=list)
+    held: Held
+
+    def take(self, made: Done | Undone) -> None:
+        """Note what became of one."""
+        if isinstance(made, Done):
+            self.done.append(made)
+        else:
+            self.undone.append(made)
+
+
+async def reconcile(
+    cluster: Cluster,
+    inventory: Inventory,
+    desired: Sequence[Desired],
+    policy: Policy,
+    resources: Callable[[], Any],
+    *,
+    tell: Callable[[Done | Undone], None] = lambda _: None,
+) -> Result:
+    """Make the cluster match `desired`, and delete what it no longer has.
+
+    Args:
+        cluster: the API server.
+        inventory: what was made before.
+        desired: all that is to be.
+        policy: how.
+        resources: returns what the server serves, once all was applied.
+        tell: is called with what became of each object, at once.
+
+    Raises:
+        GuardedError: too much would be deleted.
+        InventoryError: the inventory cannot be read or written; nothing, or nothing more, was done.
+        ClusterError: nobody answers.
+    """
+    held = await inventory.load()
+    loss = refusal_of_loss(held.members, (each.id for each in desired), policy)
+    if loss is not None:
+        raise GuardedError(loss)
+    result = Result(held=await inventory.save(_all(held, desired), after=held))
+    run = _Run(cluster, policy, result, tell)
+    try:
+        for stage in stages(desired):
+            await run.apply(stage)
+            if result.undone:
+                break
+        if not result.undone and policy.prune:
+            await run.prune(stale(held.members, (each.id for each in desired)), await resources())
+    finally:
+        # What was done is remembered also where this is cancelled: requests under way were awaited.
+        result.held = await inventory.save(run.members(), after=result.held)
+    return result
+
+
+def _all(held: Held, desired: Iterable[Desired]) -> list[Member]:
+    """Return what was and what will be; what is known of an object stays."""
+    new = {each.id: Member(id=each.id, version=each.resource.version) for each in desired}
+    return [*({**new, **held.members}).values()]
+
+
+class _Run:
+    """One run under way."""
+
+    def __init__(
+        self, cluster: Cluster, policy: Policy, result: Result, tell: Callable[[Done | Undone], None]
+    ) -> None:
+        self._cluster = cluster
+        self._policy = policy
+        self._result = result
+        self._tell = tell
+        self._applier = Applier(cluster, policy)
+        self._members = dict(result.held.members)
+        self._slots = asyncio.Semaphore(WIDTH)
+
+    def members(self) -> list[Member]:
+        """Return what is a member now."""
+        return [*self._members.values()]
+
+    async def apply(self, stage: Sequence[Desired]) -> None:
+        """Apply what goes together, and wait for what the next stage needs."""
+        async with asyncio.TaskGroup() as tasks:
+            for each in stage:
+                tasks.create_task(self._apply(each))
+        needed = [each for each in stage if each.id.kind in (CRD, NAMESPACE)]
+        if needed and not self._result.undone:
+            await self._ready(needed)
+
+    async def prune(self, members: Sequence[Member], resources: Resources) -> None:
+        """Delete these."""
+        pruner = Pruner(self._cluster, self._policy, resources, width=WIDTH)
+        for made in await pruner.prune(members):
+            if isinstance(made, Done):
+                self._members.pop(made.id, None)
+            self._note(made)
+
+    async def _apply(self, desired: Desired) -> None:
+        async with self._slots:
+            made = await self._applier.apply(desired, self._members.get(desired.id))
+        if isinstance(made, Done) and made.record is not None:
+            member = Member(id=desired.id, version=desired.resource.version, record=made.record)
+            self._members[desired.id] = member
+        elif isinstance(made, Done) and made.action is Action.SKIPPED:
+            self._members.pop(desired.id, None)  # somebody else's: never ours to delete
+        self._note(made)
+
+    async def _ready(self, needed: Iterable[Desired]) -> None:
+        """Wait until kinds are served and namespaces take objects."""
+        end = monotonic() + _READY_S
+        for each in needed:
+            while (why := await self._unready(each)) is not None:
+                if monotonic() >= end:
+                    origin = each.manifest.origin
+                    self._note(Undone(id=each.id, origin=origin, problem=why, passes=True))
+                    return
+                await asyncio.sleep(_LOOK_S)
+
+    async def _unready(self, desired: Desired) -> str | None:
+        answer = await self._cluster.send(ask.look(desired.path, whole=True))
+        if refusal(answer) is not None:
+            return "is not there yet"
+        status = answer.body.get("status") or {}
+        if desired.id.kind == NAMESPACE:
+            return (
+                None
+                if status.get("phase", "Active") == "Active"
+                else "is being deleted; it is made again once it is gone"
+            )
+        conditions = {each.get("type"): each for each in status.get("conditions") or []}
+        if conditions.get("Established", {}).get("status") == "True":
+            return None
+        names = conditions.get("NamesAccepted", {})
+        return f"is not served: {names.get('message') or 'not yet established'}"
+
+    def _note(self, made: Done | Undone) -> None:
+        self._result.take(made)
+        self._tell(made)

@@ -1,0 +1,63 @@
+"""An inventory in memory: what others hold and write meanwhile is done by hand."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from agent.core.kubernetes.inventory import Member
+from agent.ports.inventory import Held, InventoryMovedError, InventoryTakenError
+
+__all__ = ["MemoryInventory", "Shelf"]
+
+
+class Shelf:
+    """Where inventories in memory are kept: by name, with who holds them."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[Held, str | None, datetime]] = {}
+        self.count = 0
+
+
+class MemoryInventory:
+    """As `ParentInventory`, on a shelf."""
+
+    def __init__(self, shelf: Shelf, name: str, *, holder: str, now: Callable[[], datetime]) -> None:
+        self._shelf = shelf
+        self._name = name
+        self._holder = holder
+        self._now = now
+
+    @property
+    def parent(self) -> str:
+        return f"applyset-{self._name}-v1"
+
+    async def load(self) -> Held:
+        held, holder, at = self._shelf.kept.get(self._name, (Held(), None, self._now()))
+        if holder not in (None, self._holder) and self._now() - at < timedelta(minutes=2):
+            raise InventoryTakenError(f"{holder} applies this Sync")
+        return held
+
+    async def save(self, members: Iterable[Member], *, after: Held) -> Held:
+        known = {member.id: member for member in members}
+        if known == after.members and (known or after.revision) and self._is_fresh(after):
+            return after
+        if not known and after.revision is None:
+            return after
+        return self._write(known, after, self._holder)
+
+    async def release(self, after: Held) -> None:
+        if after.revision is not None:
+            self._write(dict(after.members), after, None)
+
+    def _is_fresh(self, after: Held) -> bool:
+        held, holder, at = self._shelf.kept.get(self._name, (Held(), None, self._now()))
+        mine = holder == self._holder and held.revision == after.revision
+        return mine and self._now() - at < timedelta(seconds=45)
+
+    def _write(self, known: dict, after: Held, holder: str | None) -> Held:  # type: ignore[type-arg]
+        held = self._shelf.kept.get(self._name, (Held(), None, self._now()))[0]
+        if held.revision != after.revision:
+            raise InventoryMovedError("somebody else wrote it meanwhile")
+        self._shelf.count += 1
+        now = Held(members=known, revision=str(self._shelf.count))
+        self._shelf.kept[self._name] = (now, holder, self._now())
+        return now
