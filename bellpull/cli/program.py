@@ -1,6 +1,6 @@
 """The verbs, in the groups of the help; how the command begins and ends.
 
-Results go to standard output, everything else to standard error. Exit codes: 0 ok, 1 failed, 2 usage,
+Results go to standard output, everything else to standard error. Exit codes: 0 ok, 1 failed or differs, 2 usage,
 130 interrupted.
 """
 
@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from bellpull import __version__
-from bellpull.cli import agent, broker, check, demo_verb, enroll, gateway, init
+from bellpull.cli import agent, apply, broker, check, demo_verb, diff, enroll, gateway, init
 from bellpull.cli.failure import FailureError
 
 __all__ = ["VERBS", "main"]
@@ -34,6 +34,8 @@ VERBS: Final = (
     Verb("Everyday", "demo", "see a push become a synced directory, and what can go wrong", demo_verb.demo),
     Verb("Everyday", "init", "make a gateway's configuration, keys and secrets", init.init),
     Verb("Everyday", "check", "say what is wrong with a configuration, or in the way", check.check),
+    Verb("Everyday", "diff", "show what applying manifests would change in a cluster", diff.diff),
+    Verb("Everyday", "apply", "make a cluster match a folder of manifests, once", apply.apply),
     Verb("Run", "gateway", "receive webhooks, keep them, serve them to agents", gateway.gateway),
     Verb("Run", "agent", "hear a gateway, and make targets match Git", agent.agent),
     Verb("Operate", "gateway backup", "copy the journal while the gateway runs", gateway.backup),

@@ -23,7 +23,7 @@ def test_help_has_a_line_for_each_verb_in_three_groups_and_three_examples() -> N
     assert (ended.code, ended.err) == (0, "")
     _, groups = ended.out.split("Everyday:\n")
     assert [line.split()[0] for line in groups.splitlines() if line.startswith("  ") and line[2] != " "] == [
-        *("demo", "init", "check"),
+        *("demo", "init", "check", "diff", "apply"),
         *("gateway", "agent"),
         *("gateway", "gateway", "gateway", "broker", "broker", "broker", "enroll"),
         *["bellpull"] * 3,
@@ -40,6 +40,7 @@ def test_help_has_a_line_for_each_verb_in_three_groups_and_three_examples() -> N
         (["init", "--help"], {"pydantic"}),  # for its options Typer may look whether pydantic is there
         (["gateway", "--help"], {"pydantic"}),
         (["broker", "setup", "--help"], {"pydantic"}),
+        (["apply", "--help"], {"pydantic"}),
     ],
 )
 def test_help_loads_no_heavy_library(words: list[str], typers_own: set[str]) -> None:

@@ -5,6 +5,7 @@ to import, so only who has a cluster to speak to imports this. Credentials chang
 of programs end; `renew` reads them again.
 """
 
+import asyncio
 import os
 import ssl
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ __all__ = ["Access", "read_access"]
 
 _HOME: Final = Path("~/.kube/config")
 _IN_POD: Final = "KUBERNETES_SERVICE_HOST"
+_POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,12 +34,14 @@ class Access:
         tls: whom to trust, and the client's certificate; None for plain HTTP, as `kubectl proxy` has it.
         server_name: what the certificate is to say, where that is not the host of `url`.
         proxy: the proxy to go through.
+        namespace: of the context, or of the pod.
     """
 
     url: str
     tls: ssl.SSLContext | None
     server_name: str | None
     proxy: str | None
+    namespace: str
     _configuration: Any
     _kubeconfig: Path | None
     _context: str | None
@@ -54,7 +58,7 @@ class Access:
         Raises:
             ClusterError: it cannot be read.
         """
-        self._configuration = await _read(self._kubeconfig, self._context)
+        self._configuration, _ = await _read(self._kubeconfig, self._context)
 
 
 async def read_access(kubeconfig: Path | None = None, context: str | None = None) -> Access:
@@ -67,33 +71,42 @@ async def read_access(kubeconfig: Path | None = None, context: str | None = None
     Raises:
         ClusterError: none of them is there, or says enough.
     """
-    configuration = await _read(kubeconfig, context)
+    configuration, namespace = await _read(kubeconfig, context)
     return Access(
         url=configuration.host.rstrip("/"),
         tls=_tls(configuration),
         server_name=configuration.tls_server_name,
         proxy=configuration.proxy,
+        namespace=namespace,
         _configuration=configuration,
         _kubeconfig=kubeconfig,
         _context=context,
     )
 
 
-async def _read(kubeconfig: Path | None, context: str | None) -> Any:
+async def _read(kubeconfig: Path | None, context: str | None) -> tuple[Any, str]:
+    """Return what the library makes of it, and the namespace that is meant where none is named."""
     # The class hands out copies of a default that all share; this is one of our own.
     configuration = type.__call__(Configuration)
     written = kubeconfig or _usual()
+    if written is not None and not await asyncio.to_thread(_is_there, written):
+        raise ClusterError(f"{written}: no such kubeconfig")
     try:
         if written is None:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            await load_kube_config(str(written), context, configuration, persist_config=False)
+            return configuration, _POD_NAMESPACE.read_text().strip()
+        loader = await load_kube_config(str(written), context, configuration, persist_config=False)
+        chosen = (loader.current_context or {}).get("context") or {}
+        return configuration, str(chosen.get("namespace") or "default")
     except ConfigException as error:
         raise ClusterError(f"{written or 'the service account of this pod'}: {error}") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError, YAMLError) as error:
         problem = f"cannot be read as a kubeconfig ({type(error).__name__})"
         raise ClusterError(f"{written or 'the service account of this pod'}: {problem}") from None
-    return configuration
+
+
+def _is_there(written: Path) -> bool:
+    return any(Path(each).exists() for each in str(written).split(os.pathsep))
 
 
 def _usual() -> Path | None:

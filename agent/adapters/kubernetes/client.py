@@ -45,6 +45,11 @@ class Client:
         """Where the API server is."""
         return self._access.url
 
+    @property
+    def namespace(self) -> str:
+        """The namespace that is meant where none is named."""
+        return self._access.namespace
+
     async def send(self, request: Request) -> Answer:
         """Return the answer, after what passes by itself has passed.
 

@@ -38,7 +38,16 @@ class ParentKind(Enum):
 
 
 class ParentInventory:
-    """The inventory of one Sync, in an object of `namespace` called `name`, for one agent called `holder`."""
+    """The inventory of one Sync, in an object of `namespace` called `name`.
+
+    Args:
+        cluster: the API server.
+        kind: of the object.
+        namespace: where it is.
+        name: what it is called.
+        holder: who applies, again and again; none for who does so once, and is refused while another holds it.
+        now: the clock.
+    """
 
     def __init__(
         self,
@@ -47,7 +56,7 @@ class ParentInventory:
         kind: ParentKind,
         namespace: str,
         name: str,
-        holder: str,
+        holder: str | None,
         now: Callable[[], datetime],
     ) -> None:
         self._cluster = cluster
@@ -102,8 +111,8 @@ class ParentInventory:
             await self._write(after.members, after, holder=None)
 
     def _is_fresh(self, after: Held) -> bool:
-        if after.revision is None:
-            return not after.members
+        if after.revision is None or self._holder is None:
+            return after.revision is not None or not after.members
         written = self._written.get(after.revision)
         return written is not None and self._now() - written < _RENEW
 

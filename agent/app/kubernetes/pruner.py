@@ -66,7 +66,7 @@ class Pruner:
                 return Done(id=member.id, action=Action.DELETED, notes=("was gone already",))
             return Undone(id=member.id, problem=refused.advice(), passes=refused.passes)
         live = answer.body
-        kept = why_kept(live, member, self._policy)
+        kept = why_kept(live, self._policy)
         if kept is not None:
             return Done(id=member.id, action=Action.KEPT, notes=(kept,))
         held = guarded(live, member.id) or await self._contents(live, member.id, going)

@@ -33,16 +33,16 @@ def refusal_of_loss(members: Mapping[ObjectId, Member], desired: Iterable[Object
     return guard.problem({str(each) for each in members}, {str(each) for each in desired}, "objects")
 
 
-def why_kept(live: Object, member: Member, policy: Policy) -> str | None:
+def why_kept(live: Object, policy: Policy) -> str | None:
     """Return why an object is not deleted although Git no longer has it, None where it is.
 
+    Its uid may be another than what is remembered: a run that was killed may have made it anew. What somebody else
+    made in its place has no entry of ours, whatever its labels.
+
     Args:
-        live: its metadata as it is.
-        member: what is remembered.
+        live: the metadata of a member as it is.
         policy: of the Sync.
     """
-    if member.record is not None and live["metadata"]["uid"] != member.record.uid:
-        return "is another object of the same name"
     if not is_member(live, policy.manager, policy.parent):
         return "is not this Sync's any more"
     if not options_of(live).prune:

@@ -102,6 +102,20 @@ async def test_another_agent_is_refused_while_the_first_lives(place: Place) -> N
     assert (await second.load()).members == held.members
 
 
+async def test_who_applies_once_holds_nothing(client: Client, namespace: str) -> None:
+    """It is refused while an agent lives, and keeps no agent out, whenever it ends."""
+    clock = Clock()
+    agent = parent(ParentKind.CONFIG_MAP, client, namespace, clock=clock)
+    once = parent(ParentKind.CONFIG_MAP, client, namespace, holder=None, clock=clock)
+    held = await once.save([A], after=Held())
+    assert await once.save([A], after=held) == held
+    held = await agent.save([A, B], after=await agent.load())
+    with pytest.raises(InventoryTakenError):
+        await once.load()
+    clock.now += timedelta(minutes=3)
+    assert await once.load() == held
+
+
 @pytest.mark.parametrize("kind", ParentKind, ids=lambda kind: kind.value[0])
 async def test_the_parent_says_what_its_set_has(
     kind: ParentKind, client: Client, control_plane: ControlPlane, namespace: str
@@ -120,9 +134,11 @@ async def test_the_parent_says_what_its_set_has(
     assert annotations["applyset.kubernetes.io/additional-namespaces"] == "shop"
 
 
-def parent(kind: ParentKind, client: Client, namespace: str) -> ParentInventory:
+def parent(
+    kind: ParentKind, client: Client, namespace: str, *, holder: str | None = "web-1", clock: Clock | None = None
+) -> ParentInventory:
     return ParentInventory(
-        client, kind=kind, namespace=namespace, name="bellpull-sync-site", holder="web-1", now=Clock()
+        client, kind=kind, namespace=namespace, name="bellpull-sync-site", holder=holder, now=clock or Clock()
     )
 
 

@@ -175,6 +175,14 @@ async def test_an_object_that_was_about_to_be_made_when_the_agent_ended_is_found
     assert actions(result) == {"a": Action.DELETED, "b": Action.KEPT}
 
 
+async def test_an_object_that_a_killed_run_made_anew_is_found(sync: Sync) -> None:
+    """The inventory has the uid of the one before."""
+    await sync.run(*named("ab"))
+    sync.hand.plane.ask("DELETE", sync.hand.path(config_map("b")))
+    await sync.hand.apply(config_map("b", k="1"), to=sync.policy)
+    assert actions(await sync.run(*named("a"))) == {"a": Action.UNCHANGED, "b": Action.DELETED}
+
+
 def namespaced(name: str, namespace: str) -> Object:
     item = config_map(name, k="1")
     item["metadata"]["namespace"] = namespace

@@ -1,0 +1,131 @@
+"""`bellpull apply --once` and `bellpull diff` against a real API server, as a person runs them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.command import Ended, bellpull
+from tests.parts.control_plane import ControlPlane
+
+SETTINGS = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {mode: fast}\n"
+SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: hunter2}\n"
+
+
+class Person:
+    """Has a folder of manifests, and a kubeconfig whose context is a namespace of this test's own."""
+
+    def __init__(self, folder: Path, plane: ControlPlane, namespace: str) -> None:
+        self.folder = folder / "app"
+        self.folder.mkdir()
+        self.plane = plane
+        self.namespace = namespace
+        self.kubeconfig = folder / "kubeconfig"
+        plane.write_kubeconfig(self.kubeconfig, "admin", namespace=namespace)
+
+    def write(self, **files: str) -> None:
+        for old in self.folder.iterdir():
+            old.unlink()
+        for name, text in files.items():
+            (self.folder / f"{name}.yaml").write_text(text)
+
+    def run(self, verb: str, *words: str) -> Ended:
+        return bellpull(verb, self.folder, "--name", "site", "--kubeconfig", self.kubeconfig, *words)
+
+    def live(self, plural: str, name: str) -> Any:
+        return self.plane.seen(f"/api/v1/namespaces/{self.namespace}/{plural}/{name}")
+
+
+@pytest.fixture
+def person(tmp_path: Path, control_plane: ControlPlane, namespace: str) -> Person:
+    return Person(tmp_path, control_plane, namespace)
+
+
+def test_the_second_run_prunes(person: Person) -> None:
+    """What was made is remembered in the cluster; each object has a line, and the end counts them."""
+    person.write(settings=SETTINGS, secret=SECRET)
+    made = person.run("apply", "--once")
+    assert (made.code, made.err) == (0, "")
+    assert sorted(made.out.splitlines()) == [
+        "2 created",
+        f"created     ConfigMap/{person.namespace}/settings",
+        f"created     Secret/{person.namespace}/db",
+    ]
+    assert person.run("apply", "--once").out.splitlines()[-1] == "2 unchanged"
+    person.write(settings=SETTINGS)
+    assert person.run("apply", "--once").out.splitlines()[-1] == "1 deleted, 1 unchanged"
+    assert person.live("secrets", "db") is None
+
+
+def test_a_diff_shows_what_an_apply_does_and_no_secret(person: Person) -> None:
+    """Nothing is written; it ends with 1 where something would change."""
+    person.write(settings=SETTINGS, secret=SECRET)
+    before = person.run("diff")
+    assert before.code == 1
+    assert "+  mode: fast" in before.out
+    assert person.live("configmaps", "settings") is None
+    person.run("apply", "--once")
+    assert person.run("diff") == Ended(code=0, out="", err="")
+    person.write(settings=SETTINGS.replace("fast", "slow"), secret=SECRET.replace("hunter2", "hunter3"))
+    after = person.run("diff")
+    assert "-  mode: fast\n+  mode: slow\n" in after.out
+    assert "-  password: '*** (before)'\n+  password: '*** (after)'\n" in after.out
+    person.write(settings=SETTINGS)
+    gone = person.run("diff")
+    assert f"--- live/Secret/{person.namespace}/db" in gone.out
+    shown = before.out + after.out + gone.out
+    assert not any(text in shown for text in ("hunter", "aHVudGVy"))
+
+
+def test_every_fault_is_said_and_nothing_is_applied(person: Person) -> None:
+    person.write(settings=SETTINGS, wrong="a: 1\n---\nkind: Pod\n", rendered="{")
+    (person.folder / "kustomization.yaml").write_text("resources: []")
+    ended = person.run("apply", "--once")
+    assert (ended.code, ended.out) == (1, "")
+    assert "kustomization.yaml:1: is Kustomize's, and only plain manifests are applied so far" in ended.err
+    assert "rendered.yaml:" in ended.err
+    assert person.live("configmaps", "settings") is None
+
+
+def test_a_folder_that_lost_everything_deletes_nothing(person: Person) -> None:
+    """P9; the line says how to go on, and that works."""
+    person.write(settings=SETTINGS)
+    person.run("apply", "--once")
+    person.write()
+    ended = person.run("apply", "--once")
+    assert ended.code == 1
+    assert "EmptySource: the folder has no objects, and 1 are live; nothing was written" in ended.err
+    assert person.live("configmaps", "settings") is not None
+    assert person.run("apply", "--once", "--accept-deletions").out.splitlines()[-1] == "1 deleted"
+
+
+def test_what_could_not_be_applied_is_said_with_its_place(person: Person) -> None:
+    """The others are applied, and programs get it as JSON."""
+    wrong = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 99999}]}\n"
+    person.write(settings=SETTINGS, wrong=wrong)
+    ended = person.run("apply", "--once", "-o", "json")
+    said = json.loads(ended.out)
+    assert (ended.code, said["ok"]) == (1, False)
+    (failed,) = [each for each in said["objects"] if each["action"] == "failed"]
+    assert (failed["object"], failed["where"]) == (f"Service/{person.namespace}/web", "wrong.yaml:1")
+    assert "spec.ports[0].port" in failed["problem"]
+    assert person.live("configmaps", "settings") is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "problem"),
+    [
+        pytest.param(["apply"], 2, "say --once", id="not once"),
+        pytest.param(["apply", "--once", "--name", "No Name"], 2, "--name: is not a name", id="a name that is none"),
+        pytest.param(["apply", "--once", "-n", "nowhere"], 1, 'namespaces "nowhere" not found', id="no namespace"),
+        pytest.param(["apply", "--once", "--context", "other"], 1, "other", id="no context"),
+        pytest.param(["diff", "--kubeconfig", "/nowhere"], 1, "/nowhere: no such kubeconfig", id="no kubeconfig"),
+    ],
+)
+def test_what_a_person_can_mend_is_a_line(words: list[str], code: int, problem: str, person: Person) -> None:
+    person.write(settings=SETTINGS)
+    ended = person.run(*words)
+    assert (ended.code, ended.out) == (code, "")
+    assert problem in ended.err
+    assert len(ended.err.splitlines()) == 1
