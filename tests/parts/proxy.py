@@ -41,6 +41,7 @@ class Proxy:
         self.targets: list[str] = []
         """`HOST:PORT` of every tunnel that was asked for."""
         self._server: asyncio.Server | None = None
+        self._lines: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
         """Start listening on a free port of loopback."""
@@ -52,6 +53,10 @@ class Proxy:
         assert self._server is not None
         self._server.close()
         await self._server.wait_closed()
+        for each in self._lines:
+            each.close()
+            with suppress(OSError):
+                await each.wait_closed()
 
     @property
     def url(self) -> str:
@@ -60,6 +65,7 @@ class Proxy:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._lines.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
