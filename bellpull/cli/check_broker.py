@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from bellpull.cli.check_dial import of_broker_at
 from bellpull.cli.finding import Finding, bad, good
 from bellpull.contract.text import Name
 from bellpull.runtime.config import SecretError, read_secret
@@ -39,7 +40,10 @@ def of_broker(config: GatewayConfig, folder: Path) -> list[Finding]:
     agents = sorted(load_enrolments(folder / config.agents).records)
     parcels = Parcels(installation=config.installation, signer=lambda: signer)
     way = Way(partial(publishing, settings, folder, "bellpull check"), parcels, lambda: agents, _nobody)
-    return _found(settings, asyncio.run(way.look()), len(agents))
+    link = asyncio.run(way.look())
+    if link.down is not None and (unreached := of_broker_at(settings, folder, _WHAT)) is not None:
+        return [unreached]
+    return _found(settings, link, len(agents))
 
 
 async def _nobody() -> list[Name]:
@@ -51,7 +55,7 @@ def _found(settings: RabbitMQSettings, link: Link, agents: int) -> list[Finding]
         return [bad(_WHAT, missing, _SET_UP) for missing in link.missing]
     if link.down is not None:
         return [
-            bad(_WHAT, link.down, "see that it runs, and that url, username and password are those of the set-up")
+            bad(_WHAT, link.down, "see that the virtual host in url, username and password are those of the set-up")
         ]
     where = f"{settings.host}:{settings.port}, virtual host {settings.vhost}"
     return [good(_WHAT, f"{where}: takes what {settings.username} publishes, and has the queues of {agents} agents")]

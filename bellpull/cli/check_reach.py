@@ -1,13 +1,14 @@
 """Whether an agent's gateway can be reached, lets the agent in, and agrees with its files."""
 
 import asyncio
-import ssl
 from typing import Final
 
 import aiohttp
 
 from agent.adapters.access import reason
 from agent.adapters.standing import read_standing
+from bellpull.cli.check_cause import Cause, Peer, not_reached
+from bellpull.cli.check_dial import http_peer, of_ca, of_error, speaks_tls
 from bellpull.cli.check_standing import Files, differences
 from bellpull.cli.finding import Finding, bad, good
 from bellpull.contract.errors import ContractError
@@ -20,6 +21,7 @@ from bellpull.runtime.http import client
 __all__ = ["of_gateway"]
 
 _TRY_S: Final = 10.0
+_CONNECT_S: Final = 5.0
 
 
 async def of_gateway(files: Files) -> list[Finding]:
@@ -28,21 +30,27 @@ async def of_gateway(files: Files) -> list[Finding]:
     if gateway.url is None or gateway.token is None:
         return []
     url = str(gateway.url).rstrip("/")
+    if (problem := await of_ca("gateway.ca", gateway.ca)) is not None:
+        return [problem]
     try:
         token = await asyncio.to_thread(read_secret, gateway.token, files.path.parent)
         headers = {"Authorization": f"Bearer {token.reveal().decode('latin-1')}"}
-        async with client(ca=gateway.ca, total_s=_TRY_S) as session:
+        async with client(ca=gateway.ca, total_s=_TRY_S, connect_s=_CONNECT_S) as session:
             return await _ask(session, url, headers, files)
     except SecretError:
         return [bad("gateway", "not asked, for want of the token", "see gateway.token above")]
-    except (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError):
-        return [bad("gateway", f"{url}: its certificate is not trusted", "name its authority as gateway.ca")]
-    except (aiohttp.ClientSSLError, ssl.SSLError):
-        advice = "write http://, or name the proxy that ends TLS before it"
-        return [bad("gateway", f"{url}: it does not speak TLS", advice)]
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        advice = "is it running, is the URL right (https, port), is a firewall or proxy between?"
-        return [bad("gateway", f"{url}: {reason(error)}", advice)]
+        return [await of_error(_peer(url), error, url) or _unknown(url, error)]
+
+
+def _peer(url: str) -> Peer:
+    return http_peer(url, what="gateway", who="the gateway", setting="gateway.url", ca="gateway.ca")
+
+
+def _unknown(url: str, error: Exception) -> Finding:
+    return bad(
+        "gateway", f"{url}: {reason(error)}", "name the gateway's `agents` listener, or what ends TLS before it"
+    )
 
 
 async def _ask(session: aiohttp.ClientSession, url: str, headers: dict[str, str], files: Files) -> list[Finding]:
@@ -50,6 +58,8 @@ async def _ask(session: aiohttp.ClientSession, url: str, headers: dict[str, str]
         if response.status == 200:
             return await _told(url, response, files)
         status = response.status
+    if status == 400 and url.startswith("http://") and await asyncio.to_thread(speaks_tls, _peer(url)):
+        return [not_reached(_peer(url), Cause.ONLY_TLS)]
     if status != 404:
         return [_refused(url, status, files)]
     async with session.get(url + EVENTS_PATH, headers=headers, allow_redirects=False) as response:
@@ -77,7 +87,9 @@ def _refused(url: str, status: int, files: Files) -> Finding:
         case 401:
             advice = f"is {files.record} there, with the hash of this token ({files.config.gateway.token})?"
             return bad("gateway", f"{url} does not accept the token (401)", advice)
-        case 403 | 407:
+        case 407:
+            return not_reached(_peer(url), Cause.PROXY_LOGIN)
+        case 403:
             advice = "a gateway says 401: see the rules of the proxy or firewall between"
             return bad("gateway", f"{url} is kept from this machine by what is before it ({status})", advice)
         case 404 | 405:

@@ -90,7 +90,7 @@ def _failed(agent: Path) -> dict[str, str]:
 def test_all_is_well_but_the_git_server(agent: Path) -> None:
     failed = _failed(agent)
     assert list(failed) == ["default/site source"]
-    assert "http://127.0.0.1:9/acme/site.git" in failed["default/site source"]
+    assert "127.0.0.1:9: connection refused" in failed["default/site source"]
 
 
 def test_a_running_gateway_is_not_in_its_own_way(world: Path) -> None:

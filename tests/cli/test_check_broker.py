@@ -79,14 +79,15 @@ def _no_key(folder: Brokered, _: Installed) -> None:
 
 
 SET_UP = "bellpull broker setup"
-LOGIN = "see that it runs, and that url, username and password are those of the set-up"
+LOGIN = "see that the virtual host in url, username and password are those of the set-up"
+AWAY = "is it running, and is the port in queue.rabbitmq.url right? It may listen on another address only"
 WRONG: dict[str, tuple[Callable[[Brokered, Installed], None], str, str]] = {
     "an agent without a queue": (_no_queue, "agent web-1 has no queue", SET_UP),
     "nothing set up": (_no_exchange, "the exchange bellpull.events is not there, or may not be published to", SET_UP),
     "a wrong password": (_wrong_password, f"does not let {GATEWAY} in", LOGIN),
     "no password": (_no_password, "broker-password cannot be read", LOGIN),
     "another virtual host": (_other_vhost, f"has no vhost other that {GATEWAY} may enter", LOGIN),
-    "nobody there": (_nobody_there, "connection refused", LOGIN),
+    "nobody there": (_nobody_there, "connection refused", AWAY),
     "no sealing key": (_no_key, "not asked, for want of the sealing key", "see seal.key above"),
 }
 
