@@ -142,7 +142,20 @@ def _build(folder: Path, say: Callable[[str], None]) -> bool:
     say("building the control plane from source: once, about ten minutes on two cores")
     for module, names in _MODULES.items():
         made = folder / names[0]
-        command = [go, "build", "-v", "-p", "2", "-trimpath", "-ldflags", "-s -w", "-o", str(made), "."]
+        command = [
+            go,
+            "build",
+            "-v",
+            "-buildvcs=false",
+            "-p",
+            "2",
+            "-trimpath",
+            "-ldflags",
+            "-s -w",
+            "-o",
+            str(made),
+            ".",
+        ]
         environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
         with subprocess.Popen(
             command, cwd=_SOURCES / module, env=environment, stderr=subprocess.PIPE, text=True
