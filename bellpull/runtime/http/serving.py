@@ -3,7 +3,8 @@
 How long a connection may be silent, and how many there may be, is in `callers`; bodies are not decompressed, so what
 is counted is what came; a handler's answer does not say which software made it. How long a body may take, and how
 large it may be, is its handler's to say; what is left of one that its handler did not want is read for a second, so
-that the answer arrives, and then cut off.
+that the answer arrives, and then cut off. Where one request ends and the next begins is aiohttp's to find out, with
+its strict parser; what even that does not frame as others would (`Upgrade`, CONNECT) ends the connection.
 """
 
 import asyncio
@@ -68,6 +69,7 @@ async def serve(
     """
     limits = limits or Limits()
     app.on_response_prepare.append(_forget_server)
+    app.on_response_prepare.append(_end_what_upgrades)
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -175,3 +177,14 @@ def _refuse_unreadable_targets(server: web.Server, name: str, refused: SparingLo
 
 async def _forget_server(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.pop(hdrs.SERVER, None)
+
+
+async def _end_what_upgrades(request: web.Request, response: web.StreamResponse) -> None:
+    """Close after whoever wants another protocol, or a tunnel: nothing here speaks one.
+
+    What was read together with such a request, aiohttp's parser drops (`Upgrade`), or takes a body for the next
+    request (CONNECT). Whoever sends on, such as a proxy, would count requests and answers differently.
+    """
+    if request.method == hdrs.METH_CONNECT or hdrs.UPGRADE in request.headers:
+        response.force_close()
+        response.headers[hdrs.CONNECTION] = "close"
