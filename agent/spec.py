@@ -30,7 +30,7 @@ from bellpull.contract.text import CommitId, RefName, SyncName, TreePath, text
 from bellpull.runtime.config import Settings
 from bellpull.runtime.duration import Duration, duration, shown, within
 
-__all__ = ["DirectoryTarget", "Guard", "OnChange", "SecretName", "Source", "Sync", "Target"]
+__all__ = ["DirectoryTarget", "Guard", "KubernetesTarget", "OnChange", "SecretName", "Source", "Sync", "Target"]
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _URL_WITH_USER: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*@")
@@ -75,6 +75,14 @@ def _target_path(value: Path) -> Path:
     if "\0" in written or value.name in ("", ".."):
         raise ValueError("is no path whose last part is a name")
     if written.startswith("~"):
+        raise ValueError("begins with ~, which is not expanded: write the whole path")
+    return value
+
+
+def _file_path(value: Path) -> Path:
+    if "\0" in str(value) or not value.name:
+        raise ValueError("is no path of a file")
+    if str(value).startswith("~"):
         raise ValueError("begins with ~, which is not expanded: write the whole path")
     return value
 
@@ -192,10 +200,36 @@ class DirectoryTarget(_Part):
     """A command that is run after each change, a drift undone among them."""
 
 
-class Target(_Part):
-    """What is made to match."""
+class KubernetesTarget(_Part):
+    """A cluster, and what is allowed there."""
 
-    directory: DirectoryTarget
+    kubeconfig: Annotated[Path, AfterValidator(_file_path)] | None = None
+    """Names the cluster and who the agent is there; relative to the file of the Sync. Else `KUBECONFIG` of the agent,
+    or `~/.kube/config`."""
+    context: Annotated[str, Field(min_length=1)] | None = None
+    """Of the kubeconfig; its current one by default."""
+    prune: Annotated[bool, Field(strict=True)] = True
+    """Whether objects are deleted that the Sync made and Git no longer has."""
+    adopt: Annotated[bool, Field(strict=True)] = False
+    """Whether objects of other Syncs are taken over; else they are left, and that is an error."""
+    force: Annotated[bool, Field(strict=True)] = False
+    """Whether an object is deleted and made anew where a field may not change; never where data would go with it."""
+    conflicts: Literal["force", "fail", "report"] = "force"
+    """What to do with an object that somebody else made with other values: `force` takes the fields over, `fail` is
+    an error, `report` leaves it and says so."""
+
+
+class Target(_Part):
+    """What is made to match: exactly one of these."""
+
+    directory: DirectoryTarget | None = None
+    kubernetes: KubernetesTarget | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.directory is None) == (self.kubernetes is None):
+            raise ValueError("needs exactly one of directory and kubernetes")
+        return self
 
 
 class Guard(_Part):
@@ -266,13 +300,24 @@ class Sync(_Part):
     @property
     def policy(self) -> str:
         """A hash of everything but the tree that decides what is made: the other half of the key of R35."""
-        made = f"directory/1\0{self.spec.target.directory.path}"
+        directory, kubernetes = self.spec.target.directory, self.spec.target.kubernetes
+        if kubernetes is not None:
+            made = f"kubernetes/1\0{self.name}\0{kubernetes.model_dump_json()}"
+        else:
+            made = f"directory/1\0{directory.path if directory else ''}"
         return sha256(made.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def within(self, folder: Path) -> Self:
-        """Return the Sync with its target's path absolute, a relative one being below `folder`."""
+        """Return the Sync with its target's paths absolute, relative ones being below `folder`."""
         target = self.spec.target
-        path = Path(os.path.normpath(folder.absolute() / target.directory.path))
-        directory = target.directory.model_copy(update={"path": path})
-        spec = self.spec.model_copy(update={"target": target.model_copy(update={"directory": directory})})
-        return self.model_copy(update={"spec": spec})
+        directory, kubernetes = target.directory, target.kubernetes
+        if directory is not None:
+            directory = directory.model_copy(update={"path": _below(folder, directory.path)})
+        if kubernetes is not None and kubernetes.kubeconfig is not None:
+            kubernetes = kubernetes.model_copy(update={"kubeconfig": _below(folder, kubernetes.kubeconfig)})
+        changed = target.model_copy(update={"directory": directory, "kubernetes": kubernetes})
+        return self.model_copy(update={"spec": self.spec.model_copy(update={"target": changed})})
+
+
+def _below(folder: Path, path: Path) -> Path:
+    return Path(os.path.normpath(folder.absolute() / path))

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.console import Console
+from agent.app.sync_files import load_sync_files
+from tests.console import Console, blocks
 from tests.parts.control_plane import ControlPlane
 
 PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "apply-to-a-cluster.md"
@@ -14,3 +15,11 @@ async def test_a_folder_is_applied_to_a_cluster(control_plane: ControlPlane, nam
     async with Console.open(tmp_path, {"KUBECONFIG": str(kubeconfig)}) as console:
         await console.follow(PAGE.read_text())
     assert control_plane.seen(f"/api/v1/namespaces/{namespace}/configmaps/settings") is not None
+
+
+def test_the_page_has_a_sync_that_the_agent_takes(tmp_path: Path) -> None:
+    (tmp_path / "sync.yaml").write_text(blocks(PAGE.read_text(), "yaml")[0])
+    (sync,) = load_sync_files(tmp_path)
+    kubernetes = sync.spec.target.kubernetes
+    assert kubernetes is not None
+    assert (sync.name, kubernetes.kubeconfig) == ("shop/shop", tmp_path / "kubeconfig")

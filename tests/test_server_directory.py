@@ -24,6 +24,7 @@ def read(folder: Path, written: str) -> Sync:
 def test_the_page_has_a_sync_that_the_agent_takes(tmp_path: Path) -> None:
     sync = read(tmp_path, BLOCKS[0])
     directory = sync.spec.target.directory
+    assert directory is not None
     assert (sync.name, directory.path) == ("default/www", Path("/srv/www"))
     assert directory.on_change is not None
     assert (directory.on_change.command[0], directory.on_change.timeout) == ("sudo", timedelta(seconds=30))

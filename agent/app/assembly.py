@@ -8,17 +8,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from agent.adapters.command import Command
-from agent.adapters.directory import DirectoryTarget
 from agent.adapters.state import StateFolder
 from agent.app.attempt import Place, Scribe
 from agent.app.hearing import HearingWatch
 from agent.app.listener import Listener
+from agent.app.places import place
 from agent.app.reconcile import Reconciler
 from agent.app.reporter import Identity, Reporter
 from agent.app.worker import Worker
 from agent.core.announced import Announced
-from agent.core.guard import Guard
 from agent.core.hear import concerns
 from agent.core.inbox import Inbox
 from agent.core.outcome import to_state
@@ -31,7 +29,7 @@ from bellpull.contract.event import RefUpdated, Resync, StateRequested
 from bellpull.contract.message import Message
 from bellpull.contract.report import SyncState, TriggerKind, Watches
 from bellpull.contract.seal import PinnedKey
-from bellpull.contract.text import CommitId, SyncName
+from bellpull.contract.text import SyncName
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.logs import logger
 
@@ -68,7 +66,7 @@ class Assembly:
         secrets: Path | None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._places = {sync.name: _place(sync, state, stopping) for sync in syncs}
+        self._places = {sync.name: place(sync, identity.agent, state, stopping) for sync in syncs}
         self._watches: Mapping[SyncName, Watches] = {sync.name: sync.watches for sync in syncs}
         self._agent = identity.agent
         self._reporter = Reporter(queue, identity, self._states)
@@ -178,31 +176,6 @@ class Assembly:
             except TargetError as error:
                 _log.warning("a target cannot be watched", sync=key, error=str(error), again_s=_WATCH_AGAIN_S)
             await asyncio.sleep(_WATCH_AGAIN_S)
-
-
-def _place(sync: Sync, state: StateFolder, stopping: Callable[[], bool]) -> Place:
-    directory, guard = sync.spec.target.directory, sync.spec.guard
-    target = DirectoryTarget(
-        directory.path,
-        keep_releases=directory.keep_releases,
-        adopt=directory.adopt,
-        guard=Guard(max_deletions=guard.share, accept=CommitId(guard.accept) if guard.accept else None),
-        command=_command(sync, stopping),
-    )
-    return Place(sync=sync, target=target, record=state.record(sync.name))
-
-
-def _command(sync: Sync, stopping: Callable[[], bool]) -> Command | None:
-    on_change = sync.spec.target.directory.on_change
-    if on_change is None:
-        return None
-    return Command(
-        argv=on_change.command,
-        timeout_s=on_change.timeout.total_seconds(),
-        sync=sync.name,
-        report_output=sync.spec.report_output,
-        stopping=stopping,
-    )
 
 
 def _inbox(syncs: tuple[Sync, ...]) -> Inbox:

@@ -36,8 +36,9 @@ class _Found:
     document: int
 
     @property
-    def target(self) -> PurePosixPath:
-        return PurePosixPath(self.sync.spec.target.directory.path)
+    def target(self) -> PurePosixPath | None:
+        directory = self.sync.spec.target.directory
+        return PurePosixPath(directory.path) if directory else None
 
     def called(self, other: "_Found") -> str:
         """Name this one in a problem of `other`."""
@@ -79,11 +80,12 @@ def _same_names(found: list[_Found]) -> Iterator[_Wrong]:
 def _same_targets(found: list[_Found]) -> Iterator[_Wrong]:
     """Find targets that are the same, or one inside the other: each would undo the other as drift."""
     first: dict[PurePosixPath, _Found] = {}
-    for each in sorted(found, key=lambda one: len(one.target.parts)):
-        above = next((first[path] for path in (each.target, *each.target.parents) if path in first), None)
-        first.setdefault(each.target, each)
+    placed = [(each.target, each) for each in found if each.target is not None]
+    for target, each in sorted(placed, key=lambda one: len(one[0].parts)):
+        above = next((first[path] for path in (target, *target.parents) if path in first), None)
+        first.setdefault(target, each)
         if above is not None and above.sync.name != each.sync.name:
-            how = "is" if above.target == each.target else "is inside"
+            how = "is" if above.target == target else "is inside"
             names = f"{above.sync.name} ({above.called(each)})"
             yield _wrong(each, "spec.target.directory.path", f"of {each.sync.name} {how} the target of {names}")
 

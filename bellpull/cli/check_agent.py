@@ -69,9 +69,11 @@ def _syncs(path: Path) -> tuple[tuple[Sync, ...], list[Finding]]:
 
 
 def _target(sync: Sync) -> Finding:
-    path = sync.spec.target.directory.path
-    what = f"{sync.name} target"
-    if path.is_dir() and not path.is_symlink() and not sync.spec.target.directory.adopt:
+    directory, what = sync.spec.target.directory, f"{sync.name} target"
+    if directory is None:
+        return good(what, "a cluster: `bellpull diff` says what it would change there")
+    path = directory.path
+    if path.is_dir() and not path.is_symlink() and not directory.adopt:
         return bad(what, f"{path} is a folder, not the agent's link", "move it away, or say adopt: true")
     if not path.parent.is_dir():
         return bad(what, f"{path.parent} is no folder", "make it: the agent makes only what is in it")

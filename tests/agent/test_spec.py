@@ -76,6 +76,7 @@ def test_the_smallest(tmp_path: Path) -> None:
     assert sync.spec.timeout == timedelta(minutes=2)
     assert sync.pace == Pace(interval=timedelta(minutes=5), retry=timedelta(minutes=1))
     directory = sync.spec.target.directory
+    assert directory is not None
     assert (directory.path, directory.keep_releases, directory.adopt) == (tmp_path / "site", 3, False)
     assert sync.spec.source.secret_ref is None
 
@@ -89,6 +90,7 @@ def test_everything(tmp_path: Path) -> None:
     assert sync.pace == Pace(interval=timedelta(minutes=90), retry=timedelta(seconds=90))
     assert sync.spec.timeout == timedelta(seconds=90)
     directory = sync.spec.target.directory
+    assert directory is not None
     assert (directory.path, directory.keep_releases, directory.adopt) == (Path("/srv/site"), 7, True)
     assert sync.spec.source.secret_ref is not None
     assert sync.spec.source.secret_ref.name == "site-git"
@@ -366,9 +368,11 @@ def test_a_command_and_a_guard() -> None:
     """An argument list with a time; which share may go, and which commit may do more."""
     spec = read(document()).spec
     assert (spec.guard.share, spec.guard.accept, spec.report_output) == (50, None, False)
+    assert spec.target.directory is not None
     assert spec.target.directory.on_change is None
     target = changing(command=["systemctl", "reload", "nginx"], timeout="1m")
     spec = read(document(target=target, guard={"maxDeletions": "0%", "accept": "a" * 40}, reportOutput=True)).spec
+    assert spec.target.directory is not None
     on_change = spec.target.directory.on_change
     assert on_change is not None
     assert (on_change.command, on_change.timeout) == (("systemctl", "reload", "nginx"), timedelta(minutes=1))

@@ -57,6 +57,7 @@ def test_the_agents_configuration_is_printed_and_loads_with_its_sync(gateway: Pa
     assert str(config.gateway.url) == "http://127.0.0.1:8081/"
     (sync,) = load_sync_files(config.syncs)
     assert sync.spec.source.url == "https://github.com/acme/site"
+    assert sync.spec.target.directory is not None
     assert sync.spec.target.directory.path == folder / "site"
 
 

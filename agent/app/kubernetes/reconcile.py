@@ -65,6 +65,7 @@ async def reconcile(
     resources: Callable[[], Any],
     *,
     tell: Callable[[Done | Undone], None] = lambda _: None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Result:
     """Make the cluster match `desired`, and delete what it no longer has.
 
@@ -75,6 +76,7 @@ async def reconcile(
         policy: how.
         resources: returns what the server serves, once all was applied.
         tell: is called with what became of each object, at once.
+        stopping: whether to end between two objects; requests under way are never cut off (M2).
 
     Raises:
         GuardedError: too much would be deleted.
@@ -86,13 +88,13 @@ async def reconcile(
     if loss is not None:
         raise GuardedError(loss)
     result = Result(held=await inventory.save(_all(held, desired), after=held))
-    run = _Run(cluster, policy, result, tell)
+    run = _Run(cluster, policy, result, tell, stopping)
     try:
         for stage in stages(desired):
             await run.apply(stage)
-            if result.undone:
+            if result.undone or stopping():
                 break
-        if not result.undone and policy.prune:
+        if not result.undone and policy.prune and not stopping():
             await run.prune(stale(held.members, (each.id for each in desired)), await resources())
     finally:
         # What was done is remembered also where this is cancelled: requests under way were awaited.
@@ -110,12 +112,18 @@ class _Run:
     """One run under way."""
 
     def __init__(
-        self, cluster: Cluster, policy: Policy, result: Result, tell: Callable[[Done | Undone], None]
+        self,
+        cluster: Cluster,
+        policy: Policy,
+        result: Result,
+        tell: Callable[[Done | Undone], None],
+        stopping: Callable[[], bool],
     ) -> None:
         self._cluster = cluster
         self._policy = policy
         self._result = result
         self._tell = tell
+        self._stopping = stopping
         self._applier = Applier(cluster, policy)
         self._members = dict(result.held.members)
         self._slots = asyncio.Semaphore(WIDTH)
@@ -143,6 +151,8 @@ class _Run:
 
     async def _apply(self, desired: Desired) -> None:
         async with self._slots:
+            if self._stopping():
+                return
             made = await self._applier.apply(desired, self._members.get(desired.id))
         if isinstance(made, Done) and made.record is not None:
             member = Member(id=desired.id, version=desired.resource.version, record=made.record)

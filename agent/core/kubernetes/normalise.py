@@ -135,7 +135,8 @@ def _texts(metadata: Object, name: str) -> Iterator[tuple[str, str]]:
 def _desired(manifest: Manifest, served: Resources, namespace: str, faults: list[Fault]) -> Desired | None:
     resource = served.of(manifest.item)
     if resource is None:
-        _refuse(manifest, [("kind", _not_served(manifest.item, served))], faults)
+        problem = _not_served(manifest.item, served)
+        faults.append(Fault(origin=manifest.origin, field="kind", problem=problem, passes=True))
         return None
     item = _bare(manifest.item)
     if not resource.namespaced:

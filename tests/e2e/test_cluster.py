@@ -1,0 +1,134 @@
+"""A push that becomes objects in a cluster: the programs as they run, the agent outside a real cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from bellpull.cli.demo.world import World, world
+from tests.e2e.site import Site, document, open_to_all, until
+from tests.parts.control_plane import ControlPlane
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+NAMESPACE = "cluster-e2e"
+
+
+class Cluster:
+    """The Sync `cluster-e2e/elsewhere`, of the folder `public`, and what became of it."""
+
+    def __init__(self, made: World, plane: ControlPlane) -> None:
+        self.site = Site(made, "cluster")
+        self.plane = plane
+        self.agent = made.agent
+
+    async def push(self, *items: dict[str, Any], path: str = "public/all.yaml") -> str:
+        """Commit these in place of what is at `path`, and deliver the webhook."""
+        return await self.site.announce(await self.site.commit(yaml.safe_dump_all(items), path=path))
+
+    async def says(self, commit: str, *words: str) -> dict[str, Any]:
+        """Wait until the word for a commit is one of these."""
+        said: dict[str, Any] | None = None
+
+        async def look() -> bool:
+            nonlocal said
+            url = f"{self.site.world.console_url}/api/v1/commits/{commit}"
+            async with self.site.world.session.get(url) as response:
+                found = await response.json() if response.status == 200 else {"announcements": [{"syncs": []}]}
+            syncs = found["announcements"][0]["syncs"]
+            said = next((sync for sync in syncs if sync["sync"] == f"{NAMESPACE}/cluster"), None)
+            return said is not None and said["word"] in words
+
+        await until(look, lambda: f"{commit} is {said}, not {words}")
+        assert said is not None
+        return said
+
+    def live(self, name: str) -> Any:
+        return self.plane.seen(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{name}")
+
+    async def goes(self, name: str) -> None:
+        """Wait until an object is gone."""
+
+        async def look() -> bool:
+            return await asyncio.to_thread(self.live, name) is None
+
+        await until(look, lambda: f"{name} stays")
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(git_programs: Path, control_plane: ControlPlane) -> AsyncIterator[Cluster]:
+    assert git_programs.name
+
+    def prepare(folder: Path, git_url: str) -> None:
+        open_to_all(folder)
+        control_plane.write_kubeconfig(folder / "web-1" / "kubeconfig", "admin")
+        sync = document(git_url, "cluster", interval="1s", retryInterval="1s", timeout="2s")
+        sync["metadata"]["namespace"] = NAMESPACE
+        sync["spec"]["target"] = {"kubernetes": {"kubeconfig": "kubeconfig"}}
+        file = folder / "web-1" / "syncs.yaml"
+        file.write_text(f"{file.read_text()}\n---\n{yaml.safe_dump(sync)}")
+
+    with control_plane.namespace(NAMESPACE):
+        async with world(prepare) as made:
+            yield Cluster(made, control_plane)
+
+
+async def test_a_push_becomes_objects_and_its_revert_undoes_them(cluster: Cluster) -> None:
+    """P5: each announced commit has its word; what Git no longer has goes."""
+    first = await cluster.push(config_map("a", k="1"), config_map("b", k="1"))
+    await cluster.says(first, "applied")
+    assert cluster.live("a")["data"] == {"k": "1"}
+    second = await cluster.push(config_map("a", k="2"))
+    await cluster.says(second, "applied")
+    assert cluster.live("a")["data"] == {"k": "2"}
+    assert cluster.live("b") is None
+
+
+async def test_what_is_wrong_is_said_with_its_place_and_what_runs_stays(cluster: Cluster) -> None:
+    """P11: of a manifest, and of an object that the API server refuses."""
+    good = await cluster.push(config_map("a", k="good"))
+    await cluster.says(good, "applied", "unchanged")
+    wrong = await cluster.push(config_map("a", k="bad"), {"kind": "ConfigMap"})
+    said = await cluster.says(wrong, "rejected")
+    assert "all.yaml:" in said["message"]
+    assert "(document 2): apiVersion: is missing" in said["message"]
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 0}]}}
+    refused = await cluster.push(config_map("a", k="good"), service)
+    said = await cluster.says(refused, "failed")
+    assert "1 of 2 objects are not as they are to be: Service/cluster-e2e/web (all.yaml:" in said["message"]
+    assert cluster.live("a")["data"] == {"k": "good"}
+    mended = await cluster.push(config_map("a", k="good"))
+    await cluster.says(mended, "applied", "unchanged")
+
+
+async def test_a_source_that_lost_everything_deletes_nothing(cluster: Cluster) -> None:
+    """P9; the way on is in the word."""
+    await cluster.says(await cluster.push(config_map("a", k="1")), "applied", "unchanged")
+    empty = await cluster.push()
+    said = await cluster.says(empty, "rejected")
+    assert f"`guard: {{accept: {empty}}}`" in said["message"]
+    assert cluster.live("a") is not None
+
+
+async def test_an_agent_that_was_killed_makes_it_what_git_says(cluster: Cluster) -> None:
+    """P6: and what was pushed meanwhile; nothing is left of what was removed."""
+    await cluster.says(await cluster.push(config_map("a", k="1"), config_map("c", k="1")), "applied", "unchanged")
+    await cluster.agent.kill()
+    pushed = await cluster.push(config_map("a", k="2"))
+    cluster.plane.ask(
+        "PATCH",
+        f"/api/v1/namespaces/{NAMESPACE}/configmaps/a",
+        {"data": {"k": "drift"}},
+        content="application/merge-patch+json",
+    )
+    await cluster.agent.start("hearing the gateway")
+    await cluster.says(pushed, "applied")
+    assert cluster.live("a")["data"] == {"k": "2"}
+    await cluster.goes("c")
