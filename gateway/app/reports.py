@@ -9,6 +9,7 @@ from math import ceil
 from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from bellpull.contract.message import MAX_BYTES, MEDIA_TYPE
 from bellpull.contract.stream import SEAL_HEADER
@@ -59,5 +60,7 @@ async def _read(request: web.Request) -> bytes:
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise NotTaken(413, f"the body is larger than {MAX_BYTES} bytes") from None
+    except HttpProcessingError:
+        raise NotTaken(400, "the body is not framed as HTTP wants it") from None
     except TimeoutError:
         raise NotTaken(408, f"the body did not come within {_BODY_S:g} s") from None

@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from bellpull.runtime import http
 from bellpull.runtime.address import Address
@@ -151,6 +152,37 @@ async def test_who_wants_another_protocol_is_answered_in_this_one_and_the_connec
     """What came together with such a request would be lost, and what comes after it be read from its middle."""
     assert await _answers(sent + NEXT) == ([b"200 / hello"], True)
     assert await _answers(sent + NEXT[:30]) == ([b"200 / hello"], True)
+
+
+@pytest.mark.parametrize(
+    "case", [each for each in REFUSED if "chunk" in each and REFUSED[each].startswith(_request(TE, b""))]
+)
+async def test_a_body_that_cannot_be_read_to_its_end_ends_at_once(case: str) -> None:
+    """Who reads it is told, though the head was well; nothing that comes after is kept (P13)."""
+    head, _, rest = REFUSED[case].partition(b"\r\n\r\n")
+    told: list[Exception] = []
+
+    async def read(request: web.Request) -> web.Response:
+        try:
+            await request.read()
+        except HttpProcessingError as error:
+            told.append(error)
+        response = web.Response(status=422)
+        response.force_close()
+        return response
+
+    app = web.Application()
+    app.router.add_post("/", read)
+    async with http.serve(app, ANY, name="hooks", limits=PATIENT) as address, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(head + b"\r\nExpect: 100-continue\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == b"100"
+        writer.write(rest + NEXT)
+        answer = await reader.read()
+        writer.close()
+    assert answer.split()[1] == b"422"
+    assert answer.count(b"HTTP/1.1") == 1
+    assert len(told) == 1
 
 
 async def test_what_follows_a_request_for_a_tunnel_is_no_request() -> None:

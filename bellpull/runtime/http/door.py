@@ -13,9 +13,12 @@ import errno
 import socket
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, cast
+from typing import Any, Final, cast
+
+from aiohttp import StreamReader
+from aiohttp.http_exceptions import BadHttpMessage
 
 from bellpull.runtime.address import Address
 from bellpull.runtime.http.callers import Caller, Callers, Limits
@@ -40,7 +43,7 @@ _log: Final = logger("http")
 class Connection(Caller, asyncio.Protocol):
     """One connection, between its transport and what makes HTTP of it."""
 
-    __slots__ = ("_clock", "_door", "_inner", "_opening", "_transport")
+    __slots__ = ("_body", "_clock", "_door", "_inner", "_opening", "_transport", "_unreadable")
 
     def __init__(self, door: "Door", inner: asyncio.Protocol, address: str) -> None:
         self._clock = asyncio.get_running_loop().time
@@ -49,6 +52,8 @@ class Connection(Caller, asyncio.Protocol):
         self._inner = inner
         self._opening: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
+        self._body: StreamReader | None = None
+        self._unreadable = False
 
     def opens(self, opening: asyncio.Task[None]) -> None:
         """Be told of the task that ends when there is a transport."""
@@ -61,12 +66,16 @@ class Connection(Caller, asyncio.Protocol):
         elif self._opening is not None:
             self._opening.cancel()
 
-    def begin(self) -> None:
+    def begin(self, body: StreamReader) -> None:
         """Note that a request is being worked on."""
         self._door.callers.begin(self, self._clock())
+        self._body = body
+        if self._unreadable:
+            self._give_up()
 
     def end(self) -> None:
         """Note that it was answered."""
+        self._body = None
         self._door.callers.end(self, self._clock())
 
     def vouch(self) -> None:
@@ -85,10 +94,23 @@ class Connection(Caller, asyncio.Protocol):
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Pass it on, and note when a head began."""
+        """Pass it on, and note when a head began; nothing is passed on after what could not be read.
+
+        aiohttp would keep an error, with a copy of what came, for each piece that comes after the first.
+        """
+        if self._unreadable:
+            return
         if self.head_since is None and not self.asking:
             self.head_since = self._clock()
         self._inner.data_received(data)
+        if _failed(self._inner):
+            self._unreadable = True
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Tell who waits for the rest of a body that it does not come: aiohttp does not."""
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(BadHttpMessage("the body is not framed as HTTP wants it"))
 
     def eof_received(self) -> bool | None:
         """Pass it on."""
@@ -107,6 +129,12 @@ class Connection(Caller, asyncio.Protocol):
         self._door.connected.pop(self._inner, None)
         self._door.callers.remove(self)
         self._inner.connection_lost(exc)
+
+
+def _failed(inner: asyncio.Protocol) -> bool:
+    """Whether what came last could not be read; aiohttp says so only among the requests it has yet to answer."""
+    queued: Sequence[Any] = getattr(inner, "_messages", ())
+    return len(queued) > 0 and not hasattr(queued[-1][0], "headers")
 
 
 class Door:

@@ -129,7 +129,7 @@ class _Requests:
         connection = self.connected.get(request.protocol)
         if connection is not None:
             request[_CONNECTION] = connection
-            connection.begin()
+            connection.begin(request.content)
         try:
             return await self._handle(request)
         finally:
