@@ -5,7 +5,6 @@ finds them open. A credential that is no longer taken is read again, once for ea
 """
 
 import asyncio
-import os
 import random
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -17,7 +16,8 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
-from agent.adapters.kubernetes.access import Access, read_access
+from agent.adapters.kubernetes.access import ACCOUNT, Access, Credential, read_access
+from agent.adapters.kubernetes.reasons import CONNECT_S, NO_USE_AGAIN, reason
 from agent.core.kubernetes.requests import Answer, Request
 from agent.core.kubernetes.retry import pause_s
 from agent.ports.cluster import ClusterError
@@ -27,7 +27,6 @@ from bellpull.runtime.logs import logger
 __all__ = ["Client", "connect"]
 
 _log = logger(__name__)
-_CONNECT_S: Final = 10.0
 _KEEP_S: Final = 300.0
 _UNAUTHORIZED: Final = 401
 _LARGE: Final = 1 << 19
@@ -64,18 +63,20 @@ class Client:
             raise ClusterError(f"{self.url}: {problem}") from None
 
     async def _persist(self, request: Request) -> Answer:
-        """Send it until an answer stands."""
+        """Send it until an answer stands, or what it waits for would come too late."""
+        until = asyncio.get_running_loop().time() + request.timeout_s
         attempt, renewed = 1, False
         while True:
-            answer, error = await self._try(request)
+            shown = await self._access.credential()
+            answer, error = await self._try(request, shown)
             if answer is not None and answer.status == _UNAUTHORIZED and not renewed:
                 renewed = True
-                await self._access.renew()
+                await self._access.renew(shown)
                 continue
             pause = pause_s(request, answer, attempt, random.random())
-            if pause is None:
+            if pause is None or asyncio.get_running_loop().time() + pause >= until:
                 if answer is None:
-                    raise ClusterError(f"{self.url}: {_reason(error)}")
+                    raise ClusterError(f"{self.url}: {reason(error)}")
                 return answer
             status = answer.status if answer else None
             _log.info(
@@ -84,61 +85,64 @@ class Client:
             await asyncio.sleep(pause)
             attempt += 1
 
-    async def _try(self, request: Request) -> tuple[Answer | None, Exception | None]:
+    async def _try(self, request: Request, shown: Credential) -> tuple[Answer | None, Exception | None]:
         try:
-            return await self._once(request), None
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorDNSError) as error:
-            raise ClusterError(f"{self.url}: {_reason(error)}") from None
+            return await self._once(request, shown), None
+        except NO_USE_AGAIN as error:
+            raise ClusterError(f"{self.url}: {reason(error)}") from None
         except (aiohttp.ClientError, OSError) as error:
             return None, error
 
-    async def _once(self, request: Request) -> Answer:
+    async def _once(self, request: Request, shown: Credential) -> Answer:
         async with self._session.request(
             request.method,
             self._access.url + request.path,
             params=request.query,
             data=_body(request),
-            headers=await self._headers(request),
+            headers=_headers(request, shown),
             proxy=self._access.proxy,
+            # Connections are shared by what has the same one; so a new certificate makes new connections.
+            ssl=shown.tls if shown.tls is not None else False,
             server_hostname=self._access.server_name,
             allow_redirects=False,
         ) as response:
             return _answer(response.status, response.headers, await response.read())
 
-    async def _headers(self, request: Request) -> dict[str, str]:
-        headers = {"Accept": request.accept, **request.headers}
-        if request.body is not None:
-            headers["Content-Type"] = request.content
-        authorization = await self._access.authorization()
-        if authorization:
-            headers["Authorization"] = authorization
-        if request.user:
-            headers["Impersonate-User"] = request.user
-        return headers
-
 
 @asynccontextmanager
-async def connect(kubeconfig: Path | None = None, context: str | None = None) -> AsyncIterator[Client]:
+async def connect(
+    kubeconfig: Path | None = None, context: str | None = None, *, account: Path = ACCOUNT
+) -> AsyncIterator[Client]:
     """Yield a client of the cluster that a kubeconfig names (see `read_access`); nothing is asked of it yet.
 
     Raises:
         ClusterError: it names none.
     """
-    access = await read_access(kubeconfig, context)
+    access = await read_access(kubeconfig, context, account=account)
     connector = aiohttp.TCPConnector(
         limit=0,  # who applies bounds what it has under way
-        ssl=access.tls if access.tls is not None else False,
         keepalive_timeout=_KEEP_S,
         socket_factory=_socket,
     )
     async with aiohttp.ClientSession(
         connector=connector,
         headers={"User-Agent": f"bellpull/{__version__}"},
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
-        trust_env=access.proxy is None,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+        trust_env=False,  # it would show an API server what ~/.netrc has for its host
         read_bufsize=1 << 20,
     ) as session:
         yield Client(access, session)
+
+
+def _headers(request: Request, shown: Credential) -> dict[str, str]:
+    headers = {"Accept": request.accept, **request.headers}
+    if request.body is not None:
+        headers["Content-Type"] = request.content
+    if shown.authorization:
+        headers["Authorization"] = shown.authorization
+    if request.user:
+        headers["Impersonate-User"] = request.user
+    return headers
 
 
 def _body(request: Request) -> bytes | BytesIO | None:
@@ -181,20 +185,4 @@ def _warning(header: str) -> str:
 
 
 def _seconds(value: str | None) -> float | None:
-    return float(value) if value is not None and value.isdigit() else None
-
-
-def _reason(error: Exception | None) -> str:
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            why = error.certificate_error
-            return f"its certificate is not trusted ({why}): see certificate-authority in the kubeconfig"
-        case aiohttp.ClientConnectorDNSError():
-            return "its host name is not known"
-        case aiohttp.ClientConnectorError():
-            number = error.os_error.errno
-            return f"cannot be reached: {os.strerror(number) if number else error.os_error}"
-        case aiohttp.ClientHttpProxyError():
-            return f"the proxy refused: {error.status} {error.message}"
-        case _:
-            return f"the connection broke ({type(error).__name__})"
+    return float(value) if value is not None and value.isascii() and value.isdigit() else None
