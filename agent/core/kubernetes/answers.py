@@ -163,6 +163,9 @@ _TYPED: Final = re.compile(
     r"|field not declared in schema"
 )
 
+_LACKS: Final = re.compile(r'User "[^"]*" cannot |user "[^"]*" \(groups=.*\) is attempting to grant', re.DOTALL)
+"""RBAC's words; whatever else answers 403 is a rule about the object (limits, Pod Security), and no right helps."""
+
 _Holds = Callable[[int, str, str, tuple[Cause, ...]], bool]
 
 
@@ -179,8 +182,16 @@ _TABLE: Final[tuple[tuple[RefusalKind, _Holds], ...]] = (
     (RefusalKind.UNKNOWN_FIELD, lambda _, __, message, ___: bool(_TYPED.search(message))),
     (RefusalKind.WEBHOOK_DOWN, lambda _, __, message, ___: "failed calling webhook" in message),
     (RefusalKind.DENIED, lambda status, _, message, __: status < 500 and bool(_DENIED.search(message))),
-    (RefusalKind.TERMINATING, lambda status, _, message, __: status == 403 and "terminat" in message),
+    (
+        RefusalKind.TERMINATING,
+        lambda status, _, message, causes: (
+            status == 403
+            and ("it is being terminated" in message or any(each.reason == "NamespaceTerminating" for each in causes))
+        ),
+    ),
     (RefusalKind.QUOTA, lambda status, _, message, __: status == 403 and "exceeded quota" in message),
+    (RefusalKind.FORBIDDEN, lambda status, _, message, __: status == 403 and bool(_LACKS.search(message))),
+    (RefusalKind.DENIED, lambda status, reason, *_: status == 403 and reason == "Forbidden"),
     (RefusalKind.FORBIDDEN, lambda status, *_: status == 403),
     (
         RefusalKind.CONFLICT,
