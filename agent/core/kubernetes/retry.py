@@ -15,7 +15,8 @@ _MAX_SILENT: Final = 4
 """Attempts at a server that does not answer at all: the next run tries again."""
 _FIRST_S: Final = 0.1
 _LONGEST_S: Final = 5.0
-_LATER: Final = frozenset({429, 503, 504})
+_LATER: Final = frozenset({429, 502, 503, 504})
+"""502 is a load balancer's, whose API server is starting anew."""
 
 
 def pause_s(request: Request, answer: Answer | None, attempt: int, chance: float) -> float | None:
