@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web_protocol
 
 from bellpull.contract.message import MAX_BYTES
-from bellpull.runtime.http import Limits, serving
+from bellpull.runtime.http import Limits, door, serving
 from gateway.app import reports, streams
 from gateway.app.intake import SMALL, Bounds
 from gateway.app.listen import Listener
@@ -25,7 +25,7 @@ SECURE: Final = Listener.model_validate(
 ).connections
 SAID: Final = {
     "a request line, a header field": (f"{serving._MAX_LINE} bytes each",),
-    "header fields": (f"{serving._MAX_HEADERS}",),
+    "header fields": (f"{serving._MAX_HEADERS},", f"{door._MAX_HEAD // 1024} KiB"),
     "the time for a head": (f"{LIMITS.head_s:g} s",),
     "silence between requests": (f"{LIMITS.head_s:g} s; {LIMITS.idle_s:g} s on a proxy",),
     "a webhook's body": (

@@ -63,6 +63,38 @@ async def test_headers_beyond_bounds_are_refused(head: bytes) -> None:
         await writer.wait_closed()
 
 
+FIELD = b"X-%02d: " + b"y" * 7000 + b"\r\n"
+
+
+async def test_a_head_that_does_not_end_is_refused_before_it_takes_much_memory() -> None:
+    """P13: 100 fields of 8 KB each would be kept for as long as a head may take."""
+    async with http.serve(_app(), ANY, name="hooks") as address, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n")
+        for number in range(10):
+            writer.write(FIELD % number)
+            await asyncio.sleep(0.01)  # so that they come one by one
+        assert (await reader.readline()).split()[1] == b"431"
+        await reader.read()
+        writer.close()
+
+
+@pytest.mark.parametrize("size", [0, 10_000, 900_000])
+async def test_bodies_do_not_count_as_heads(size: int) -> None:
+    """Not those that come with their head, nor those of requests that are sent before the last was answered."""
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % size
+    head += b"".join(FIELD % number for number in range(8)) + b"\r\n"
+    async with http.serve(_app(), ANY, name="hooks") as address, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write((head + b"z" * size) * 5)
+        for _ in range(5):
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.split()[1] == b"200"
+            assert await reader.readexactly(size) == b"z" * size
+        writer.close()
+        await writer.wait_closed()
+
+
 TARGETS = (
     b"GET http://xn--/x",
     b"GET http://xn--a/x",

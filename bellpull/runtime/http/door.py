@@ -34,6 +34,11 @@ _TELL_S: Final = 60.0
 _BACKLOG: Final = 1024
 _GOODBYE_S: Final = 1.0
 """How long TLS may take to end; it is not waited for by anybody."""
+_MAX_HEAD: Final = 64 * 1024
+"""Bytes of a head; a read may bring more at once."""
+_COMPLETE: Final = -(2**62)
+"""Stands for a head that is complete, and not begun to be worked on yet."""
+_TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _FULL_S: Final = 0.2
 _FULL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -43,7 +48,7 @@ _log: Final = logger("http")
 class Connection(Caller, asyncio.Protocol):
     """One connection, between its transport and what makes HTTP of it."""
 
-    __slots__ = ("_body", "_clock", "_door", "_inner", "_opening", "_transport", "_unreadable")
+    __slots__ = ("_body", "_clock", "_door", "_head_bytes", "_inner", "_opening", "_transport", "_unreadable")
 
     def __init__(self, door: "Door", inner: asyncio.Protocol, address: str) -> None:
         self._clock = asyncio.get_running_loop().time
@@ -54,6 +59,7 @@ class Connection(Caller, asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._body: StreamReader | None = None
         self._unreadable = False
+        self._head_bytes = 0
 
     def opens(self, opening: asyncio.Task[None]) -> None:
         """Be told of the task that ends when there is a transport."""
@@ -75,7 +81,7 @@ class Connection(Caller, asyncio.Protocol):
 
     def end(self) -> None:
         """Note that it was answered."""
-        self._body = None
+        self._head_bytes = _COMPLETE if _queued(self._inner) else 0
         self._door.callers.end(self, self._clock())
 
     def vouch(self) -> None:
@@ -103,9 +109,22 @@ class Connection(Caller, asyncio.Protocol):
         if self.head_since is None and not self.asking:
             self.head_since = self._clock()
         self._inner.data_received(data)
-        if _failed(self._inner):
+        queued = _queued(self._inner)
+        if queued and not hasattr(queued[-1][0], "headers"):  # what came last could not be read
             self._unreadable = True
             self._give_up()
+        elif queued:
+            self._head_bytes = _COMPLETE
+        elif not self.asking and (self._body is None or self._body.is_eof()):
+            self._lengthen_head(len(data))
+
+    def _lengthen_head(self, by: int) -> None:
+        """Count what came of a head that is not complete, and refuse one that is too long: aiohttp keeps it all."""
+        self._head_bytes += by
+        if self._head_bytes > _MAX_HEAD and self._transport is not None:
+            self._unreadable = True
+            self._transport.write(_TOO_LONG)
+            self._transport.close()
 
     def _give_up(self) -> None:
         """Tell who waits for the rest of a body that it does not come: aiohttp does not."""
@@ -131,10 +150,10 @@ class Connection(Caller, asyncio.Protocol):
         self._inner.connection_lost(exc)
 
 
-def _failed(inner: asyncio.Protocol) -> bool:
-    """Whether what came last could not be read; aiohttp says so only among the requests it has yet to answer."""
+def _queued(inner: asyncio.Protocol) -> Sequence[Any]:
+    """Return the requests that aiohttp has yet to answer, each with its body; an error stands in its place."""
     queued: Sequence[Any] = getattr(inner, "_messages", ())
-    return len(queued) > 0 and not hasattr(queued[-1][0], "headers")
+    return queued
 
 
 class Door:
