@@ -16,7 +16,7 @@ from bellpull.contract.codec import plain, read, schema, write
 from bellpull.contract.errors import ContractError
 from bellpull.contract.event import Canary, ChangeUpdated, Event, RefUpdated, Resync, StateRequested, Tick
 from bellpull.contract.report import Heartbeat, Report
-from bellpull.contract.text import MessageId, TraceParent
+from bellpull.contract.text import MessageId, Source, Subject, TraceParent
 
 __all__ = [
     "MAX_BYTES",
@@ -97,10 +97,10 @@ class _Envelope:
     specversion: str
     type: str
     id: MessageId
-    source: str
+    source: Source
     time: datetime
     datacontenttype: str = "application/json"
-    subject: str | None = None
+    subject: Subject | None = None
     traceparent: TraceParent | None = None
 
 

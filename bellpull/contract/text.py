@@ -21,6 +21,8 @@ __all__ = [
     "Note",
     "RefName",
     "RepositoryPath",
+    "Source",
+    "Subject",
     "SyncName",
     "TraceParent",
     "TreePath",
@@ -49,6 +51,10 @@ TreePath = NewType("TreePath", str)
 """A folder inside a repository: relative, `/` between parts, empty for the root."""
 Note = NewType("Note", str)
 """A sentence for people, up to 1 KiB of UTF-8 (R47)."""
+Source = NewType("Source", str)
+"""Who says a message: a URI reference."""
+Subject = NewType("Subject", str)
+"""What a message is about, for people and filters."""
 TraceParent = NewType("TraceParent", str)
 """A W3C trace context, version 00."""
 
@@ -114,6 +120,8 @@ KINDS: Final[Mapping[Any, Kind]] = {
         max_bytes=1024,
         means="a relative folder without '.', '..' and empty parts",
     ),
+    Source: Kind(pattern=rf"[^{_NO_CONTROL}]+", max_bytes=1024, means="a source of up to 1 KiB"),
+    Subject: Kind(pattern=rf"[^{_NO_CONTROL}]*", max_bytes=4096, means="a subject of up to 4 KiB"),
     Note: Kind(pattern=r"[^\ud800-\udfff]*", max_bytes=1024, means="a note of up to 1 KiB"),
     TraceParent: Kind(
         pattern=r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}",

@@ -124,6 +124,9 @@ def _with(path: str, value: object) -> dict[str, Any]:
         ("data.sent", "3", "data.sent: is not a whole number from 0 to 2^53"),
         ("type", "dev.bellpull.tick.v2", "type: is version 2, and this program speaks version 1: update"),
         ("traceparent", "00-0", "traceparent: is not a W3C traceparent"),
+        ("source", "x" * 1025, "source: is not a source of up to 1 KiB"),
+        ("source", "", "source: is not a source of up to 1 KiB"),
+        ("subject", "x" * 4097, "subject: is not a subject of up to 4 KiB"),
         *[("time", time, "time: is no") for time in _TIMES_REFUSED],
     ],
 )
