@@ -57,6 +57,11 @@ class Pruner:
 
     async def _delete(self, member: Member, going: Mapping[ObjectId, Member]) -> Done | Undone:
         path = self._resources.path(member.id, member.version)
+        if path is None and member.id.kind.group in self._resources.away:
+            problem = (
+                f"is not deleted: the server of {member.id.kind.group} does not answer the cluster (its APIService)"
+            )
+            return Undone(id=member.id, problem=problem, passes=True)
         if path is None:
             return Done(id=member.id, action=Action.DELETED, notes=("its kind is not served any more",))
         answer = await self._cluster.send(ask.look(path))
@@ -82,7 +87,10 @@ class Pruner:
         end = monotonic() + _GONE_S
         while True:
             answer = await self._cluster.send(ask.look(path))
-            if refusal(answer) is not None or answer.body["metadata"]["uid"] != uid:
+            refused = refusal(answer)
+            if refused is not None and refused.kind not in _ABSENT:
+                return Undone(id=member.id, problem=f"is being deleted: {refused.advice()}", passes=True)
+            if refused is not None or answer.body["metadata"]["uid"] != uid:
                 return Done(id=member.id, action=Action.DELETED)
             if monotonic() >= end:
                 metadata = answer.body["metadata"]

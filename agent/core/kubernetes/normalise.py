@@ -154,6 +154,8 @@ def _not_served(item: Object, served: Resources) -> str:
     other = served.find(kind)
     if other is not None:
         return f"is not served at {item['apiVersion']}: the cluster has {other.api_version}"
+    if group in served.away:
+        return f"the server of {group} does not answer the cluster (its APIService): what it serves is not known now"
     return f"{kind} is not served by the cluster, and no CRD among the manifests defines it"
 
 

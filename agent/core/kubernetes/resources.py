@@ -48,9 +48,15 @@ class Resource:
 
 
 class Resources:
-    """Kinds by group, name and version; those given first win, and are preferred."""
+    """Kinds by group, name and version; those given first win, and are preferred.
 
-    def __init__(self, known: Iterable[Resource] = ()) -> None:
+    Args:
+        known: the kinds.
+        away: groups whose server does not answer now: what it serves is not known, or as it was.
+    """
+
+    def __init__(self, known: Iterable[Resource] = (), *, away: Iterable[str] = ()) -> None:
+        self.away = frozenset(away)
         self._known: dict[tuple[GroupKind, str], Resource] = {}
         self._preferred: dict[GroupKind, Resource] = {}
         for each in known:
@@ -77,12 +83,19 @@ class Resources:
 
     def plus(self, more: Iterable[Resource]) -> "Resources":
         """Return these and more; where a kind is known, it stays as it is."""
-        return Resources([*self._known.values(), *more])
+        return Resources([*self._known.values(), *more], away=self.away)
 
 
 def read_discovery(*answers: Object) -> Resources:
     """Read what `/api` and `/apis` answer (`APIGroupDiscoveryList`); anything odd in it is left out."""
-    return Resources(each for answer in answers for each in _groups(answer))
+    known = [each for answer in answers for each in _groups(answer)]
+    return Resources(known, away=[each for answer in answers for each in _away(answer)])
+
+
+def _away(answer: Object) -> Iterator[str]:
+    for group in _list(answer, "items"):
+        if any(version.get("freshness") == "Stale" for version in _list(group, "versions")):
+            yield str(_dict(group, "metadata").get("name") or "")
 
 
 def _groups(answer: Object) -> Iterator[Resource]:
