@@ -32,6 +32,7 @@ FORBIDDEN: Final = (
     ("agent/core", "agent.spec", "Layers inside the agent"),
     ("gateway/app", "apsw", "One module for each client library: apsw"),
     ("agent/app", "pygit2", "One module for each client library: pygit2"),
+    ("agent/app", "kubernetes_asyncio", "One module for each client library: kubernetes_asyncio"),
     ("gateway/adapters", "joserfc", "One module for each client library: joserfc"),
     ("agent/adapters", "structlog", "One module for each client library: structlog and prometheus-client"),
 )
@@ -59,6 +60,15 @@ def lint(checkout: Path) -> tuple[int, str]:
         check=False,
     )
     return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def test_only_who_speaks_to_a_cluster_loads_its_library() -> None:
+    """It takes a second and 60 MB: neither the command line nor an agent with directories alone imports it."""
+    program = (
+        "import sys, bellpull.cli, agent.app.main, agent.app.assembly; print('kubernetes_asyncio' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_what_is_there_keeps_to_the_layers(checkout: Path) -> None:
