@@ -33,6 +33,7 @@ SAID: Final = {
         f"{BODIES.within_s:g} s in all",
     ),
     "a report's body": (f"{MAX_BYTES // MIB} MiB, {reports._BODY_S:g} s",),
+    "sizes and extensions of chunks, a trailer": (f"{door._MAX_AROUND // 1024} KiB, and as much",),
     "webhooks' bodies at once": (
         f"{BODIES.small_held // MIB} MiB of those up to {SMALL // 1024} KiB",
         f"{BODIES.large_held // MIB} MiB of larger ones",

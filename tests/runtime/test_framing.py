@@ -185,6 +185,69 @@ async def test_a_body_that_cannot_be_read_to_its_end_ends_at_once(case: str) -> 
     assert len(told) == 1
 
 
+AROUND: Final[dict[str, bytes]] = {
+    "an extension without end": b"5;" + b"a" * 2_000_000,
+    "chunks of one byte": b"1\r\na\r\n" * 200_000,
+    "a long trailer": CHUNKED[:-2] + b"".join(b"X-%02d: " % n + b"y" * 7000 + b"\r\n" for n in range(95)),
+}
+
+
+@pytest.mark.parametrize("sent", AROUND.values(), ids=AROUND.keys())
+async def test_what_stands_around_a_body_is_not_more_than_the_body(sent: bytes) -> None:
+    """P13: it costs more to read than it brings, and a trailer is kept."""
+    told = asyncio.Event()
+
+    async def read(request: web.Request) -> web.Response:
+        try:
+            await request.read()
+        except HttpProcessingError:
+            told.set()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", read)
+    async with http.serve(app, ANY, name="hooks", limits=PATIENT) as address, asyncio.timeout(10):
+        _, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(_request(TE, b""))
+        writer.write(sent)
+        await told.wait()
+        writer.transport.abort()
+
+
+async def test_small_chunks_are_a_body_like_any_other() -> None:
+    """Sixteen bytes a chunk, which nobody needs."""
+    answers = await _answers(_request(TE, b"10\r\n0123456789abcdef\r\n" * 40_000 + b"0\r\n\r\n") + NEXT)
+    assert answers == ([b"200 / " + b"0123456789abcdef" * 40_000, b"200 /next "], False)
+
+
+@pytest.mark.parametrize("size", [200_000, 500_000, 5_000_000])
+@pytest.mark.parametrize("way", ["a length", "chunks"])
+async def test_a_body_that_waits_for_its_reader_is_taken(way: str, size: int) -> None:
+    """What was read of it and not asked for yet does not count as standing around it."""
+    taken = asyncio.Event()
+
+    async def read(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.3)  # all that fits into buffers comes meanwhile
+        found = 0
+        async for chunk in request.content.iter_any():
+            found += len(chunk)
+            await asyncio.sleep(0.001)
+        assert found == size
+        taken.set()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", read)
+    chunked = way == "chunks"
+    async with http.serve(app, ANY, name="hooks", limits=PATIENT) as address, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(_request((TE if chunked else b"Content-Length: %d" % size) + b"\r\nExpect: 100-continue", b""))
+        assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == b"100"
+        writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (size, b"z" * size) if chunked else b"z" * size)
+        await taken.wait()
+        writer.transport.abort()
+
+
 async def test_what_follows_a_request_for_a_tunnel_is_no_request() -> None:
     """The body that CONNECT came with, as a proxy sees it."""
     assert await _answers(_request(b"Content-Length: %d" % len(NEXT), NEXT, b"CONNECT x:80 HTTP/1.1")) == (

@@ -36,6 +36,8 @@ _GOODBYE_S: Final = 1.0
 """How long TLS may take to end; it is not waited for by anybody."""
 _MAX_HEAD: Final = 64 * 1024
 """Bytes of a head; a read may bring more at once."""
+_MAX_AROUND: Final = 256 * 1024
+"""Bytes of sizes and extensions of chunks and a trailer, beyond as many as the body has: what one read may bring."""
 _COMPLETE: Final = -(2**62)
 """Stands for a head that is complete, and not begun to be worked on yet."""
 _TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -48,7 +50,17 @@ _log: Final = logger("http")
 class Connection(Caller, asyncio.Protocol):
     """One connection, between its transport and what makes HTTP of it."""
 
-    __slots__ = ("_body", "_clock", "_door", "_head_bytes", "_inner", "_opening", "_transport", "_unreadable")
+    __slots__ = (
+        "_around_bytes",
+        "_body",
+        "_clock",
+        "_door",
+        "_head_bytes",
+        "_inner",
+        "_opening",
+        "_transport",
+        "_unreadable",
+    )
 
     def __init__(self, door: "Door", inner: asyncio.Protocol, address: str) -> None:
         self._clock = asyncio.get_running_loop().time
@@ -60,6 +72,7 @@ class Connection(Caller, asyncio.Protocol):
         self._body: StreamReader | None = None
         self._unreadable = False
         self._head_bytes = 0
+        self._around_bytes = 0
 
     def opens(self, opening: asyncio.Task[None]) -> None:
         """Be told of the task that ends when there is a transport."""
@@ -75,7 +88,7 @@ class Connection(Caller, asyncio.Protocol):
     def begin(self, body: StreamReader) -> None:
         """Note that a request is being worked on."""
         self._door.callers.begin(self, self._clock())
-        self._body = body
+        self._body, self._around_bytes = body, 0
         if self._unreadable:
             self._give_up()
 
@@ -117,6 +130,11 @@ class Connection(Caller, asyncio.Protocol):
             self._head_bytes = _COMPLETE
         elif not self.asking and (self._body is None or self._body.is_eof()):
             self._lengthen_head(len(data))
+        elif self._body is not None and not self._body.is_eof():
+            self._around_bytes += len(data)
+            if self._around_bytes > _MAX_AROUND + 2 * self._body.total_bytes:
+                self._unreadable = True
+                self._give_up()
 
     def _lengthen_head(self, by: int) -> None:
         """Count what came of a head that is not complete, and refuse one that is too long: aiohttp keeps it all."""
