@@ -10,6 +10,7 @@ from tests.parts.control_plane import control_plane, control_plane_programs, nam
 from tests.parts.git import git_programs, git_server, repository
 from tests.parts.nginx import nginx_program
 from tests.parts.npm import node_modules
+from tests.parts.old_etcd import old_etcd
 from tests.parts.rabbitmq import broker, rabbitmq, rabbitmq_program
 from tests.parts.sshd import sshd, sshd_keys, sshd_program
 
@@ -24,6 +25,7 @@ __all__ = [
     "namespace",
     "nginx_program",
     "node_modules",
+    "old_etcd",
     "rabbitmq",
     "rabbitmq_program",
     "repository",

@@ -74,6 +74,50 @@ def test_requests_are_counted(control_plane: ControlPlane, namespace: str) -> No
     assert isinstance(seen[0], Asked)
 
 
+STREAMING_LIST = "watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan"
+
+
+def test_a_list_can_be_streamed(control_plane: ControlPlane, namespace: str) -> None:
+    """What is there comes first, and then a bookmark that says so."""
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts?{STREAMING_LIST}&timeoutSeconds=1"
+    events = control_plane.streamed(path)
+    assert [each["type"] for each in events[:2]] == ["ADDED", "BOOKMARK"]
+    assert events[1]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"] == "true"
+
+
+def test_on_an_old_etcd_a_streaming_list_is_refused_inside_the_stream(
+    control_plane_programs: Path, old_etcd: Path, tmp_path: Path
+) -> None:
+    """The answer is 200, and its one event an error 500: whoever streams lists must take that answer too."""
+    plane = ControlPlane(control_plane_programs, tmp_path, etcd=old_etcd)
+    plane.start()
+    try:
+        (event,) = plane.streamed(f"/api/v1/configmaps?{STREAMING_LIST}&timeoutSeconds=2")
+    finally:
+        plane.stop()
+    assert event["type"] == "ERROR"
+    assert (event["object"]["code"], event["object"]["reason"]) == (500, "InternalError")
+    assert "RequestWatchProgress" in event["object"]["message"]
+
+
+def test_a_person_gets_one_until_ctrl_c() -> None:
+    """`make cluster` prints where the kubeconfig is; with its end all is gone."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.control_plane"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as cluster:
+        assert cluster.stdout is not None
+        kubeconfig = Path(cluster.stdout.readline().strip())
+        try:
+            assert "token" in kubeconfig.read_text()
+        finally:
+            cluster.send_signal(signal.SIGINT)
+            _, said = cluster.communicate(timeout=60)
+    assert cluster.returncode == 0, said
+    assert f"export KUBECONFIG={kubeconfig}" in said
+    assert not kubeconfig.parent.exists()
+    assert not _running(kubeconfig.parent)
+
+
 def test_nothing_is_left_of_one_whose_tests_were_killed(control_plane_programs: Path, tmp_path: Path) -> None:
     """Whoever starts one and dies takes it along."""
     script = (

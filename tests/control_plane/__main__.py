@@ -21,9 +21,9 @@ def main() -> int:
         _say("starting")
         try:
             plane.start()
+            _say(f"an API server without nodes; export KUBECONFIG={plane.kubeconfig}; Ctrl-C ends it")
             sys.stdout.write(f"{plane.kubeconfig}\n")
             sys.stdout.flush()
-            _say(f"an API server without nodes; export KUBECONFIG={plane.kubeconfig}; Ctrl-C ends it")
             signal.pause()
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)

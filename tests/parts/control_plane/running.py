@@ -122,12 +122,25 @@ class ControlPlane:
         Raises:
             HTTPError: it answered with an error.
         """
+        return orjson.loads(self._answer(method, path, value, content=content, user=user))
+
+    def streamed(self, path: str, *, user: str = ADMIN) -> list[Any]:
+        """Return the events of a watch that ends by itself, by its `timeoutSeconds` or an error. Blocks.
+
+        Raises:
+            HTTPError: it was refused before it began.
+        """
+        said = self._answer("GET", path, None, content="application/json", user=user)
+        return [orjson.loads(line) for line in said.splitlines()]
+
+    def _answer(self, method: str, path: str, value: object, *, content: str, user: str) -> bytes:
         headers = {"Authorization": f"Bearer {self._tokens[user]}", "Content-Type": content}
         body = None if value is None else orjson.dumps(value)
         request = Request(f"{self.url}{path}", body, headers, method=method)  # noqa: S310 - our own
         context = ssl.create_default_context(cafile=self.authority)
         with urlopen(request, timeout=_STOP_S, context=context) as answer:  # noqa: S310 - the same
-            return orjson.loads(answer.read())
+            said: bytes = answer.read()
+        return said
 
     def seen(self, path: str) -> Any:
         """Return what is at a path, None where that is nothing. Blocks."""
