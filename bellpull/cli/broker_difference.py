@@ -74,6 +74,8 @@ def shown(thing: Thing) -> str:
             return f"permission of {thing.user}: configure {thing.configure} write {thing.write} read {thing.read}"
         case TopicPermission():
             return f"topic permission of {thing.user} on {thing.exchange}: write {thing.write} read {thing.read}"
+        case User(limits=limits) if limits:
+            return f"user {thing.name} ({', '.join(f'{name} {value}' for name, value in sorted(limits))})"
         case _:
             return f"{'policy' if kind == 'policie' else kind.replace('vhost', 'virtual host')} {thing.name}"
 

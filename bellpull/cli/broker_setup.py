@@ -125,11 +125,14 @@ def make(plan: Plan, access: Access, *, prune: bool, ask: bool) -> None:
         _say([f"virtual host {plan.vhost}: everything is there already"])
         return
     agree(f"virtual host {plan.vhost}: go on?", ask=ask)
-    made = in_order(change.add | change.change)
+    limited = [thing for thing in change.change if isinstance(thing, User)]
+    made = in_order((change.add | change.change).difference(limited))
     hashes = _hashes(plan, change.add)
     with access.open() as management:
         for first in range(0, len(made), _AT_ONCE):
             management.make(to_definitions(made[first : first + _AT_ONCE], plan.vhost, hashes))
+        for user in limited:
+            management.limit(user)
         for thing in in_order(change.remove if prune else (), REMOVAL):
             management.remove(thing, plan.vhost)
         left = difference_from(management.things(plan.vhost), plan.things, plan.vhost, plan.tag)

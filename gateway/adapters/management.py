@@ -104,6 +104,15 @@ class Management:
         """
         self._ask("POST", "definitions", definitions)
 
+    def limit(self, user: User) -> None:
+        """Set the limits of a user who is there; definitions would need the password again.
+
+        Raises:
+            ManagementError: not all was set.
+        """
+        for name, value in sorted(user.limits):
+            self._ask("PUT", f"user-limits/{quote(user.name, safe='')}/{name}", {"value": value})
+
     def remove(self, thing: Thing, vhost: str) -> None:
         """Remove a thing; one that is gone already is none of its worries.
 

@@ -25,7 +25,17 @@ from bellpull.contract.routing import (
     owner_and_name,
 )
 from bellpull.contract.text import Name
-from gateway.core.things import Binding, Permission, Queue, Thing, TopicPermission, User, arguments, exactly
+from gateway.core.things import (
+    FEW_CONNECTIONS,
+    Binding,
+    Permission,
+    Queue,
+    Thing,
+    TopicPermission,
+    User,
+    arguments,
+    exactly,
+)
 
 __all__ = ["Interest", "Kind", "exactly_bound_to", "of_observer"]
 
@@ -88,7 +98,7 @@ def _of_observer(observer: Name, interest: Interest, tag: str) -> Iterator[Thing
     for kind in interest.kinds:
         for pattern in interest.repositories:
             yield Binding(source=_EXCHANGES[kind], destination=queue, routing_key=exactly_bound_to(pattern))
-    yield User(name=observer, tags=frozenset({tag}))
+    yield User(name=observer, tags=frozenset({tag}), limits=FEW_CONNECTIONS)
     yield Permission(user=observer, read=exactly(queue))
     for exchange in (EVENTS, REPORTS, HEARTBEATS, PUSHES, OUTCOMES):
         yield TopicPermission(user=observer, exchange=exchange)

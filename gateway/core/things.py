@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
 __all__ = [
+    "FEW_CONNECTIONS",
     "Arguments",
     "Binding",
     "Exchange",
@@ -25,6 +26,9 @@ Arguments: TypeAlias = frozenset[tuple[str, str | int | bool]]
 
 NOTHING: Final = "^$"
 """A regular expression that no name fits."""
+FEW_CONNECTIONS: Final[Arguments] = frozenset({("max-connections", 4), ("max-channels", 16)})
+"""What who only listens and reports needs: one connection, and what is left of some that broke until RabbitMQ knows
+of it. So a stolen credential cannot take all connections of the virtual host."""
 
 
 def arguments(table: Mapping[str, str | int | bool]) -> Arguments:
@@ -101,12 +105,13 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Who may log in; whether it is of an installation its tags say."""
+    """Who may log in, and how often at once; whether it is of an installation its tags say."""
 
     section: ClassVar[str] = "users"
     identity: ClassVar[tuple[str, ...]] = ("name",)
     name: str
     tags: frozenset[str]
+    limits: Arguments = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from bellpull.contract.routing import (
 from bellpull.contract.text import Name
 from gateway.core.observing import Interest, of_observer
 from gateway.core.things import (
+    FEW_CONNECTIONS,
     Binding,
     Exchange,
     Permission,
@@ -158,7 +159,7 @@ def _agent(agent: Name, patterns: Iterable[str], tag: str) -> Iterator[Thing]:
     yield Queue(name=queue, arguments=arguments({"x-queue-type": "quorum", "x-single-active-consumer": True}))
     for key in (agent_key(agent), *map(bound_to, patterns)):
         yield Binding(source=EVENTS, destination=queue, routing_key=key)
-    yield User(name=agent, tags=frozenset({tag}))
+    yield User(name=agent, tags=frozenset({tag}), limits=FEW_CONNECTIONS)
     yield Permission(user=agent, write=r"^bellpull\.(reports|heartbeats)$", read=exactly(queue))
     own = exactly(report_key(agent))
     yield TopicPermission(user=agent, exchange=REPORTS, write=own)

@@ -64,7 +64,7 @@ def difference(wanted: Iterable[Thing], there: Iterable[Thing], tag: str) -> Dif
     want = {identity(thing): thing for thing in wanted}
     have = {identity(thing): thing for thing in there}
     differ = {thing for which, thing in want.items() if which in have and not _fits(thing, have[which])}
-    blocked = {thing for thing in differ if isinstance(thing, Exchange | Queue | User)}
+    blocked = {thing for thing in differ if _is_blocked(thing, have[identity(thing)])}
     users = {thing.name for thing in have.values() if isinstance(thing, User) and tag in thing.tags}
     limited = {thing.user for thing in want.values() if isinstance(thing, TopicPermission)}
     return Difference(
@@ -78,10 +78,17 @@ def difference(wanted: Iterable[Thing], there: Iterable[Thing], tag: str) -> Dif
 
 
 def _fits(wanted: Thing, there: Thing) -> bool:
-    """Whether what is there does as what is wanted: a user may have further tags."""
+    """Whether what is there does as what is wanted: a user may have further tags and limits."""
     if isinstance(wanted, User) and isinstance(there, User):
-        return wanted.tags <= there.tags
+        return wanted.tags <= there.tags and wanted.limits <= there.limits
     return wanted == there
+
+
+def _is_blocked(wanted: Thing, there: Thing) -> bool:
+    """Whether what is there in another way cannot be changed, or is somebody else's."""
+    if isinstance(wanted, User) and isinstance(there, User):
+        return not wanted.tags <= there.tags
+    return isinstance(wanted, Exchange | Queue)
 
 
 def strangers(there: Iterable[Thing], tag: str) -> frozenset[str]:

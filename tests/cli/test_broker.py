@@ -303,3 +303,17 @@ def test_the_verb_alone_says_what_there_is(tmp_path: Path) -> None:
     ended = bellpull("broker", cwd=tmp_path)
     assert ended.code == 2
     assert "dead-letters" in ended.err
+
+
+def test_a_user_of_before_there_were_limits_gets_them(setup: Callable[..., Ended], broker: Broker) -> None:
+    """The password stays as it is."""
+    assert setup("--yes").code == 0
+    for limit in ("max-connections", "max-channels"):
+        broker.ask("DELETE", f"user-limits/cli-1/{limit}")
+    before = broker.ask("GET", "users/cli-1")["password_hash"]
+    ended = setup("--yes")
+    assert ended.out == "change  user cli-1 (max-channels 16, max-connections 4)\n"
+    limits = {each["user"]: each["value"] for each in broker.ask("GET", "user-limits")}
+    assert limits["cli-1"] == {"max-channels": 16, "max-connections": 4}
+    assert broker.ask("GET", "users/cli-1")["password_hash"] == before
+    assert setup().out == ""

@@ -86,7 +86,7 @@ WRONG: dict[str, tuple[Callable[[Brokered, Installed], None], str, str]] = {
     "nothing set up": (_no_exchange, "the exchange bellpull.events is not there, or may not be published to", SET_UP),
     "a wrong password": (_wrong_password, f"does not let {GATEWAY} in", LOGIN),
     "no password": (_no_password, "broker-password cannot be read", LOGIN),
-    "another virtual host": (_other_vhost, f"has no vhost other that {GATEWAY} may enter", LOGIN),
+    "another virtual host": (_other_vhost, f"does not open vhost other to {GATEWAY}: there is none", LOGIN),
     "nobody there": (_nobody_there, "connection refused", AWAY),
     "no sealing key": (_no_key, "not asked, for want of the sealing key", "see seal.key above"),
 }

@@ -92,7 +92,9 @@ def test_set_up_knows_it_and_prune_removes_it_without_its_record(
     assert "observers/chat.yaml: " in _setup(gateway, broker, "--prune").err
     (gateway / "observers/chat.yaml").unlink()
     pruned = _setup(gateway, broker, "--prune")
-    assert {"remove  user chat", "remove  queue bellpull.observer.chat"} <= {*pruned.out.splitlines()}
+    assert {"remove  user chat (max-channels 16, max-connections 4)", "remove  queue bellpull.observer.chat"} <= {
+        *pruned.out.splitlines()
+    }
     assert not knows(broker, VHOST, "chat", (gateway / "chat/broker-password").read_text().strip())
 
 

@@ -3,12 +3,13 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from functools import partial
 
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from aiormq.abc import AbstractChannel
-from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
+from aiormq.exceptions import AMQPError, ChannelAccessRefused, ChannelPreconditionFailed
 from pamqp.commands import Basic
 
 from bellpull.contract.routing import (
@@ -230,3 +231,15 @@ async def test_a_second_consumer_of_an_agents_queue_gets_nothing_while_the_first
         async with asyncio.timeout(30):
             await done.wait()
     assert heard == [f"leader: {{}} of {GATEWAY}"] * 4
+
+
+async def test_an_agent_cannot_take_all_connections(site: Installed) -> None:
+    """The fifth at once is refused; the other users', and its own later, are not."""
+    async with AsyncExitStack() as stack:
+        for _ in range(4):
+            await stack.enter_async_context(site.connected(ME))
+        with pytest.raises(AMQPError):
+            await stack.enter_async_context(site.connected(ME))
+        await stack.enter_async_context(site.connected(OTHER))
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(site.connected(ME))

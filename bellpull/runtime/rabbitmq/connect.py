@@ -114,7 +114,8 @@ async def _open(connection: Connection, settings: RabbitMQSettings, where: str, 
         raise LoginRefusedError(f"{where}: does not let {settings.username} in: {error}") from error
     except InvalidFrameError as error:  # it hung up instead of opening the virtual host; the library drops the reason
         raise LoginRefusedError(
-            f"{where}: has no vhost {settings.vhost} that {settings.username} may enter"
+            f"{where}: does not open vhost {settings.vhost} to {settings.username}: there is none, or it may not "
+            "enter it, or it has all the connections that its limits allow"
         ) from error
     except FAILURES as error:
         raise BrokerError(f"{where}: {_why(error)}") from error
