@@ -18,6 +18,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 from urllib.request import urlopen
@@ -53,14 +54,21 @@ def obtain(say: Callable[[str], None]) -> Path | None:
             return found
         place = _place()
         with tempfile.TemporaryDirectory(dir=parts.cache()) as work:
-            made = Path(work, "bin")
-            made.mkdir()
-            if not (_download(made, say) or _build(made, say)):
+            downloaded, built = Path(work, "downloaded"), Path(work, "built")
+            if _download(_made(downloaded), say):
+                made = downloaded
+            elif _build(_made(built), say):
+                made = built
+            else:
                 return None
-            place.parent.mkdir(exist_ok=True)
             shutil.rmtree(place, ignore_errors=True)
             made.rename(place)
     return find()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _is_whole(folder: Path) -> bool:
@@ -106,19 +114,21 @@ def _download(folder: Path, say: Callable[[str], None]) -> bool:
         for name in _MODULES["kubernetes"]:
             body = _get(f"{releases}/{name}")
             if hashlib.sha256(body).hexdigest() != _get(f"{releases}/{name}.sha256").decode().strip():
+                say(f"the {name} that was downloaded is not what was released: building from source")
                 return False
             _write(folder / name, body)
             say(f"downloaded {name} {kubernetes}")
         home = f"https://github.com/etcd-io/etcd/releases/download/{etcd}"
         body, sums = _get(f"{home}/{packed}.tar.gz"), _get(f"{home}/SHA256SUMS").decode()
         if f"{hashlib.sha256(body).hexdigest()}  {packed}.tar.gz" not in sums:
+            say("the etcd that was downloaded is not what was released: building from source")
             return False
         with tarfile.open(fileobj=io.BytesIO(body)) as archive:
             member = archive.extractfile(f"{packed}/etcd")
             assert member is not None
             _write(folder / "etcd", member.read())
         say(f"downloaded etcd {etcd}")
-    except OSError as error:
+    except (OSError, HTTPException, tarfile.TarError) as error:
         say(f"the releases cannot be had ({error}): building from source")
         return False
     return True
