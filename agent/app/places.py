@@ -8,7 +8,8 @@ from agent.adapters.state import StateFolder
 from agent.app.attempt import Place
 from agent.core.guard import Guard
 from agent.ports.target import Target
-from agent.spec import KubernetesTarget, OnChange, Sync
+from agent.spec import Sync
+from agent.spec.target import KubernetesTarget, OnChange
 from bellpull.contract.text import CommitId, Name
 
 __all__ = ["place"]

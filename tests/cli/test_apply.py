@@ -12,6 +12,25 @@ from tests.parts.control_plane import ControlPlane
 SETTINGS = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {mode: fast}\n"
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: hunter2}\n"
 
+DEPLOYMENT = """apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: example.org/web}]}
+"""
+AUTOSCALER = """apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 2
+  maxReplicas: 9
+"""
+
 
 class Person:
     """Has a folder of manifests, and a kubeconfig whose context is a namespace of this test's own."""
@@ -33,8 +52,8 @@ class Person:
     def run(self, verb: str, *words: str) -> Ended:
         return bellpull(verb, self.folder, "--name", "site", "--kubeconfig", self.kubeconfig, *words)
 
-    def live(self, plural: str, name: str) -> Any:
-        return self.plane.seen(f"/api/v1/namespaces/{self.namespace}/{plural}/{name}")
+    def live(self, plural: str, name: str, *, root: str = "/api/v1") -> Any:
+        return self.plane.seen(f"{root}/namespaces/{self.namespace}/{plural}/{name}")
 
 
 @pytest.fixture
@@ -76,6 +95,22 @@ def test_a_diff_shows_what_an_apply_does_and_no_secret(person: Person) -> None:
     assert f"--- live/Secret/{person.namespace}/db" in gone.out
     shown = before.out + after.out + gone.out
     assert not any(text in shown for text in ("hunter", "aHVudGVy"))
+
+
+def test_a_diff_and_an_apply_leave_replicas_to_an_autoscaler(person: Person) -> None:
+    """What is left is said with each apply, and is no difference."""
+    person.write(web=DEPLOYMENT, scaler=AUTOSCALER)
+    assert person.run("apply", "--once").out.splitlines()[-1] == "2 created"
+    person.write(web=DEPLOYMENT.replace("replicas: 3", "replicas: 5"), scaler=AUTOSCALER)
+    assert person.run("diff") == Ended(code=0, out="", err="")
+    applied = person.run("apply", "--once").out
+    assert "spec.replicas is left to HorizontalPodAutoscaler/web: remove it from Git" in applied
+    assert applied.splitlines()[-1] == "2 unchanged"
+    person.write(web=DEPLOYMENT.replace("  replicas: 3\n", ""), scaler=AUTOSCALER)
+    assert person.run("diff") == Ended(code=0, out="", err="")
+    assert "spec.replicas is no longer in Git, and stays as it is" in person.run("apply", "--once").out
+    live = person.live("deployments", "web", root="/apis/apps/v1")
+    assert live["spec"]["replicas"] == 3
 
 
 def test_every_fault_is_said_and_nothing_is_applied(person: Person) -> None:

@@ -71,7 +71,8 @@ async def cluster(git_programs: Path, control_plane: ControlPlane) -> AsyncItera
         control_plane.write_kubeconfig(folder / "web-1" / "kubeconfig", "admin")
         sync = document(git_url, "cluster", interval="1s", retryInterval="1s", timeout="2s")
         sync["metadata"]["namespace"] = NAMESPACE
-        sync["spec"]["target"] = {"kubernetes": {"kubeconfig": "kubeconfig"}}
+        ignore = [{"paths": ["/data/tuned"], "target": {"kind": "ConfigMap"}}]
+        sync["spec"]["target"] = {"kubernetes": {"kubeconfig": "kubeconfig", "ignore": ignore}}
         file = folder / "web-1" / "syncs.yaml"
         file.write_text(f"{file.read_text()}\n---\n{yaml.safe_dump(sync)}")
 
@@ -115,6 +116,17 @@ async def test_a_source_that_lost_everything_deletes_nothing(cluster: Cluster) -
     said = await cluster.says(empty, "rejected")
     assert f"`guard: {{accept: {empty}}}`" in said["message"]
     assert cluster.live("a") is not None
+
+
+async def test_what_a_sync_ignores_is_made_once_and_then_left(cluster: Cluster) -> None:
+    """The rule stands in the file of the Sync; what else is in the same object is Git's."""
+    await cluster.says(await cluster.push(config_map("tunable", k="1", tuned="5")), "applied")
+    assert cluster.live("tunable")["data"] == {"k": "1", "tuned": "5"}
+    path = f"/api/v1/namespaces/{NAMESPACE}/configmaps/tunable"
+    patch = {"data": {"k": "9", "tuned": "9"}}
+    cluster.plane.ask("PATCH", path, patch, content="application/merge-patch+json")
+    await cluster.says(await cluster.push(config_map("tunable", k="2", tuned="5")), "applied")
+    assert cluster.live("tunable")["data"] == {"k": "2", "tuned": "9"}
 
 
 async def test_an_agent_that_was_killed_makes_it_what_git_says(cluster: Cluster) -> None:

@@ -6,13 +6,16 @@ behind is taken over, and where their fields exclude ours, those as well (M4).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Final
 
+from agent.app.kubernetes.leaver import Leaver, Ready
 from agent.app.kubernetes.recreate import Recreate
+from agent.app.kubernetes.undone import MovedError, UndoneError
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
 from agent.core.kubernetes.applyset import PART_OF
@@ -20,7 +23,7 @@ from agent.core.kubernetes.conflicts import others, shown, stands_in_the_way
 from agent.core.kubernetes.fields import entries
 from agent.core.kubernetes.inventory import Member, Record
 from agent.core.kubernetes.normalise import Desired
-from agent.core.kubernetes.object import Object
+from agent.core.kubernetes.object import Object, ObjectId
 from agent.core.kubernetes.options import How, Options, options_of
 from agent.core.kubernetes.ownership import desired_hash, record_of
 from agent.core.kubernetes.policy import Action, Conflicts, Done, Policy, Undone
@@ -31,31 +34,31 @@ from agent.ports.cluster import Cluster, ClusterError
 __all__ = ["Applier"]
 
 _ATTEMPTS: Final = 4
+_CREATED: Final = 201
 _GONE_S: Final = 15.0
 _LOOK_S: Final = 0.2
 
 
-class _UndoneError(Exception):
-    """The object cannot be made what it is to be."""
-
-    def __init__(self, problem: str, *, passes: bool) -> None:
-        super().__init__(problem)
-        self.passes = passes
-
-
 class Applier:
-    """Applies the objects of one Sync."""
+    """Applies the objects of one Sync.
 
-    def __init__(self, cluster: Cluster, policy: Policy) -> None:
+    Args:
+        cluster: the API server.
+        policy: how.
+        scaled: what has an autoscaler, and its name.
+    """
+
+    def __init__(self, cluster: Cluster, policy: Policy, scaled: Mapping[ObjectId, str]) -> None:
         self._cluster = cluster
         self._policy = policy
-        self._recreate = Recreate(cluster, policy)
+        self._leaver = Leaver(cluster, policy, scaled)
+        self._recreate = Recreate(cluster, policy, self._leaver.carried)
 
     async def apply(self, desired: Desired, member: Member | None) -> Done | Undone:
         """Make the object what it is to be; never raises for what a server answers, or does not."""
         try:
             return await self._apply(desired, member.record if member else None)
-        except _UndoneError as error:
+        except UndoneError as error:
             problem, passes = str(error), error.passes
         except ClusterError as error:
             problem, passes = str(error), True
@@ -68,58 +71,74 @@ class Applier:
         if options.how is How.IF_NOT_PRESENT and (found := await self._metadata(desired)) is not None:
             known = record if record and record.uid == found["metadata"]["uid"] else None
             return Done(id=desired.id, action=Action.SKIPPED, record=known, notes=("is there, and left as it is",))
-        notes: list[str] = []
-        answer = await self._update(desired, record, options) if record else None
+        for _ in range(_ATTEMPTS):
+            with suppress(MovedError):
+                return await self._make(desired, record, options)
+        raise UndoneError("it changed each time it was written", passes=True)
+
+    async def _make(self, desired: Desired, record: Record | None, options: Options) -> Done:
+        ready = await self._leaver.ready(desired, known=record is not None)
+        notes = [*ready.notes]
+        answer = await self._update(ready, record, options) if record else None
         if answer is None:
             record = None
-            answer = await self._touch(desired, options, notes)
+            answer = await self._touch(ready, options, notes)
             if answer is None:
                 return Done(id=desired.id, action=Action.SKIPPED, notes=tuple(notes))
-        return await self._finish(desired, record, options, answer, notes)
+        if answer.body["metadata"].get("deletionTimestamp"):
+            record, answer = None, await self._after_it_is_gone(desired, options, notes)
+        answer = await self._settle(ready.desired, options, answer, notes)
+        after = self._record(desired, answer.body)
+        return Done(
+            id=desired.id,
+            action=_changed(record, after, created=answer.status == _CREATED),
+            record=after,
+            notes=(*notes, *(f"the server warns: {each}" for each in answer.warnings)),
+        )
 
-    async def _update(self, desired: Desired, record: Record, options: Options) -> Answer | None:
+    async def _update(self, ready: Ready, record: Record, options: Options) -> Answer | None:
         """Apply to the object that is known; None where it is not there any more, or is another."""
-        item = ask.members_item(desired, self._policy.parent, record.uid)
-        answer = await self._send(desired, item, force=True)
+        desired = ready.desired
+        answer = await self._send(desired, self._item(desired, record.uid, ready.version), force=True)
         refused = refusal(answer)
         if refused is None:
             return answer
+        if refused.kind is RefusalKind.MOVED and ready.version is not None and not refused.is_another:
+            raise MovedError
         if refused.kind in (RefusalKind.MOVED, RefusalKind.NOT_FOUND):
             return None
-        return await self._insist(desired, item, options, refused)
+        return await self._insist(desired, self._item(desired, record.uid), options, refused)
 
-    async def _touch(self, desired: Desired, options: Options, notes: list[str]) -> Answer | None:
+    async def _touch(self, ready: Ready, options: Options, notes: list[str]) -> Answer | None:
         """Apply to an object of which nothing is known; None where it is left as it is."""
-        item = ask.members_item(desired, self._policy.parent)
-        for _ in range(_ATTEMPTS):
-            answer = await self._send(desired, item, force=False)
-            refused = refusal(answer)
-            if refused is None:
-                return answer
-            if refused.kind is RefusalKind.MOVED:
-                continue
-            if refused.kind is not RefusalKind.CONFLICT:
-                return await self._insist(desired, item, options, refused)
+        desired, version = ready.desired, ready.version
+        answer = await self._send(desired, self._item(desired, version=version), force=False)
+        refused = refusal(answer)
+        if refused is not None and refused.kind is RefusalKind.CONFLICT:
             if any(cause.field.endswith(PART_OF) for cause in refused.causes):
                 await self._take_from_sync(desired, options, refused, notes)
+                version = None
             elif self._policy.conflicts is Conflicts.FORCE:
                 notes.append(f"taken over: {shown(refused.causes)}")
             elif self._policy.conflicts is Conflicts.REPORT:
                 notes.append(f"left as it is: {shown(refused.causes)}")
                 return None
             else:
-                raise _UndoneError(f"others own what Git sets: {shown(refused.causes)}", passes=False)
-            answer = await self._send(desired, item, force=True)
+                raise UndoneError(f"others own what Git sets: {shown(refused.causes)}", passes=False)
+            answer = await self._send(desired, self._item(desired, version=version), force=True)
             refused = refusal(answer)
-            return answer if refused is None else await self._insist(desired, item, options, refused)
-        raise _UndoneError("it changed each time it was written", passes=True)
+        if refused is None:
+            return answer
+        if refused.kind is RefusalKind.MOVED:
+            raise MovedError
+        return await self._insist(desired, self._item(desired), options, refused)
 
     async def _take_from_sync(self, desired: Desired, options: Options, refused: Refusal, notes: list[str]) -> None:
         """Take the object from the Sync that it belongs to, if that is wanted (M3)."""
         owners = others(refused.causes)
         if not (options.adopt or self._policy.adopt):
             how = "set the annotation bellpull.dev/adopt: enabled on it to take it over"
-            raise _UndoneError(f"belongs to {', '.join(owners)}; {how}", passes=False)
+            raise UndoneError(f"belongs to {', '.join(owners)}; {how}", passes=False)
         for owner in owners:
             await self._rewrite(desired, partial(hand_over, before=owner, manager=self._policy.manager))
         notes.append(f"taken over from {', '.join(owners)}")
@@ -128,7 +147,7 @@ class Applier:
         """Do what is left to do about a refusal.
 
         Raises:
-            _UndoneError: nothing is.
+            UndoneError: nothing is.
         """
         if refused.kind is RefusalKind.INVALID and options.how is not How.MERGE:
             fields = [cause.field for cause in refused.causes]
@@ -147,37 +166,24 @@ class Applier:
             made = await self._recreate.recreate(desired)
             if isinstance(made, Answer):
                 return made
-            raise _UndoneError(made, passes=False)
+            raise UndoneError(made, passes=False)
         hint = "; set the annotation bellpull.dev/force: enabled on it to have it deleted and made anew"
         more = hint if refused.kind is RefusalKind.IMMUTABLE else ""
-        raise _UndoneError(self._advice(desired, refused) + more, passes=refused.passes)
+        raise UndoneError(self._advice(desired, refused) + more, passes=refused.passes)
 
-    async def _finish(
-        self, desired: Desired, before: Record | None, options: Options, answer: Answer, notes: list[str]
-    ) -> Done:
-        """Take over what is left behind, and say what was done."""
-        if answer.body["metadata"].get("deletionTimestamp"):
-            answer = await self._after_it_is_gone(desired, options, notes)
-            before = None
-        created = answer.status == 201
-        if options.how is How.OVERRIDE and any(is_overridden(each) for each in entries(answer.body)):
-            done = await self._rewrite(
-                desired, lambda live: take_over(live, self._policy.manager, which=is_overridden)
-            )
-            if done:
-                item = ask.members_item(desired, self._policy.parent, answer.body["metadata"]["uid"])
-                answer = await self._send(desired, item, force=True)
-                refused = refusal(answer)
-                if refused is not None:
-                    raise _UndoneError(self._advice(desired, refused), passes=refused.passes)
-                notes.append("what kubectl wrote beside Git is taken over")
-        record = self._record(desired, answer.body)
-        return Done(
-            id=desired.id,
-            action=_changed(before, record, created=created),
-            record=record,
-            notes=(*notes, *(f"the server warns: {each}" for each in answer.warnings)),
-        )
+    async def _settle(self, desired: Desired, options: Options, answer: Answer, notes: list[str]) -> Answer:
+        """Take over what is left behind; return the answer that counts."""
+        if options.how is not How.OVERRIDE or not any(is_overridden(each) for each in entries(answer.body)):
+            return answer
+        if not await self._rewrite(desired, lambda live: take_over(live, self._policy.manager, which=is_overridden)):
+            return answer
+        item = self._item(desired, answer.body["metadata"]["uid"])
+        cleaned = await self._send(desired, item, force=True)
+        refused = refusal(cleaned)
+        if refused is not None:
+            raise UndoneError(self._advice(desired, refused), passes=refused.passes)
+        notes.append("what kubectl wrote beside Git is taken over")
+        return replace(cleaned, status=answer.status)
 
     async def _after_it_is_gone(self, desired: Desired, options: Options, notes: list[str]) -> Answer:
         """Wait until an object that is being deleted is gone, and make it again."""
@@ -186,12 +192,15 @@ class Applier:
             if monotonic() >= end:
                 held = ", ".join(found["metadata"].get("finalizers") or ["its dependents"])
                 problem = f"is being deleted since {found['metadata']['deletionTimestamp']}, held by {held}"
-                raise _UndoneError(f"{problem}; it is made again once it is gone", passes=True)
+                raise UndoneError(f"{problem}; it is made again once it is gone", passes=True)
             await asyncio.sleep(_LOOK_S)
-        answer = await self._touch(desired, options, notes)
+        answer = await self._touch(Ready(desired=desired), options, notes)
         if answer is None:
-            raise _UndoneError("is somebody else's since it was deleted", passes=False)
+            raise UndoneError("is somebody else's since it was deleted", passes=False)
         return answer
+
+    def _item(self, desired: Desired, uid: str | None = None, version: str | None = None) -> Object:
+        return ask.members_item(desired, self._policy.parent, uid, version)
 
     async def _send(self, desired: Desired, item: Object, *, force: bool) -> Answer:
         return await self._cluster.send(ask.apply(desired.path, item, self._policy.manager, force=force))
@@ -203,10 +212,11 @@ class Applier:
             return answer.body
         if refused.kind in (RefusalKind.NOT_FOUND, RefusalKind.NO_NAMESPACE, RefusalKind.NO_KIND):
             return None
-        raise _UndoneError(self._advice(desired, refused), passes=refused.passes)
+        raise UndoneError(self._advice(desired, refused), passes=refused.passes)
 
     async def _rewrite(self, desired: Desired, patch: Callable[[Object], Patch | None]) -> bool:
         """Write what `patch` makes of the object as it is; False where there is nothing to write."""
+        await self._leaver.hand_over_all(desired)
         for _ in range(_ATTEMPTS):
             live = await self._metadata(desired)
             made = patch({**live, "apiVersion": desired.item["apiVersion"]}) if live is not None else None
@@ -216,8 +226,8 @@ class Applier:
             if refused is None:
                 return True
             if refused.kind is not RefusalKind.MOVED:
-                raise _UndoneError(self._advice(desired, refused), passes=refused.passes)
-        raise _UndoneError("it changed each time its managers were written", passes=True)
+                raise UndoneError(self._advice(desired, refused), passes=refused.passes)
+        raise UndoneError("it changed each time its managers were written", passes=True)
 
     def _record(self, desired: Desired, item: Object) -> Record:
         key = self._policy.key

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from agent.app.kubernetes.leaver import Leaver, autoscaled
 from agent.app.kubernetes.reconcile import WIDTH
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import RefusalKind, refusal
@@ -49,10 +50,12 @@ async def differences(
         ClusterError: nobody answers.
     """
     slots = asyncio.Semaphore(WIDTH)
+    going = stale(held.members, (each.id for each in desired)) if policy.prune else ()
+    leaver = Leaver(cluster, policy, await autoscaled(cluster, desired, (each.id for each in going)))
 
     async def one(each: Desired) -> Difference | None:
         async with slots:
-            return await _applied(cluster, each, policy)
+            return await _applied(cluster, each, policy, leaver)
 
     async def gone(member: Member) -> Difference | None:
         async with slots:
@@ -60,8 +63,7 @@ async def differences(
 
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(one(each)) for each in desired]
-        if policy.prune:
-            running += [tasks.create_task(gone(each)) for each in stale(held.members, (one.id for one in desired))]
+        running += [tasks.create_task(gone(each)) for each in going]
     return [*_found(each.result() for each in running)]
 
 
@@ -69,12 +71,12 @@ def _found(each: Iterable[Difference | None]) -> list[Difference]:
     return [one for one in each if one is not None]
 
 
-async def _applied(cluster: Cluster, desired: Desired, policy: Policy) -> Difference | None:
+async def _applied(cluster: Cluster, desired: Desired, policy: Policy, leaver: Leaver) -> Difference | None:
     how = options_of(desired.item).how
     live = await _live(cluster, desired.path)
     if how is How.IGNORE or (how is How.IF_NOT_PRESENT and live is not None):
         return None
-    item = ask.members_item(desired, policy.parent)
+    item = ask.members_item(leaver.preview(desired, live), policy.parent)
     answer = await cluster.send(ask.apply(desired.path, item, policy.manager, force=True, dry_run=True, whole=True))
     refused = refusal(answer)
     if refused is not None and refused.kind in _NOT_YET:

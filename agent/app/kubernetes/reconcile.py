@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, Final
 
 from agent.app.kubernetes.applier import Applier
+from agent.app.kubernetes.leaver import autoscaled
 from agent.app.kubernetes.pruner import Pruner
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import refusal
@@ -18,7 +19,6 @@ from agent.core.kubernetes.inventory import Member
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.policy import Action, Done, Policy, Undone
 from agent.core.kubernetes.prune import CRD, NAMESPACE, refusal_of_loss, stale
-from agent.core.kubernetes.resources import Resources
 from agent.core.kubernetes.stages import stages
 from agent.ports.cluster import Cluster
 from agent.ports.inventory import Held, Inventory
@@ -87,15 +87,17 @@ async def reconcile(
     loss = refusal_of_loss(held.members, (each.id for each in desired), policy)
     if loss is not None:
         raise GuardedError(loss)
+    gone = stale(held.members, (each.id for each in desired))
+    scaled = await autoscaled(cluster, desired, (each.id for each in gone) if policy.prune else ())
     result = Result(held=await inventory.save(_all(held, desired), after=held))
-    run = _Run(cluster, policy, result, tell, stopping)
+    run = _Run(cluster, Applier(cluster, policy, scaled), result, tell, stopping)
     try:
         for stage in stages(desired):
             await run.apply(stage)
             if result.undone or stopping():
                 break
         if not result.undone and policy.prune and not stopping():
-            await run.prune(stale(held.members, (each.id for each in desired)), await resources())
+            await run.prune(gone, Pruner(cluster, policy, await resources(), width=WIDTH))
     finally:
         # What was done is remembered also where this is cancelled: requests under way were awaited.
         result.held = await inventory.save(run.members(), after=result.held)
@@ -114,17 +116,16 @@ class _Run:
     def __init__(
         self,
         cluster: Cluster,
-        policy: Policy,
+        applier: Applier,
         result: Result,
         tell: Callable[[Done | Undone], None],
         stopping: Callable[[], bool],
     ) -> None:
         self._cluster = cluster
-        self._policy = policy
+        self._applier = applier
         self._result = result
         self._tell = tell
         self._stopping = stopping
-        self._applier = Applier(cluster, policy)
         self._members = dict(result.held.members)
         self._slots = asyncio.Semaphore(WIDTH)
 
@@ -141,9 +142,8 @@ class _Run:
         if needed and not self._result.undone:
             await self._ready(needed)
 
-    async def prune(self, members: Sequence[Member], resources: Resources) -> None:
+    async def prune(self, members: Sequence[Member], pruner: Pruner) -> None:
         """Delete these."""
-        pruner = Pruner(self._cluster, self._policy, resources, width=WIDTH)
         for made in await pruner.prune(members):
             if isinstance(made, Done):
                 self._members.pop(made.id, None)

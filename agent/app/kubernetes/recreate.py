@@ -5,6 +5,7 @@ everything else is well. What holds data, or what others stand on, is never made
 """
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -31,11 +32,18 @@ _LOOK_S: Final = 0.1
 
 
 class Recreate:
-    """Makes objects of one Sync anew."""
+    """Makes objects of one Sync anew.
 
-    def __init__(self, cluster: Cluster, policy: Policy) -> None:
+    Args:
+        cluster: the API server.
+        policy: how.
+        carried: returns an object with what goes on from the old one.
+    """
+
+    def __init__(self, cluster: Cluster, policy: Policy, carried: Callable[[Desired, Object], Desired]) -> None:
         self._cluster = cluster
         self._policy = policy
+        self._carried = carried
 
     async def recreate(self, desired: Desired) -> Answer | str:
         """Return the answer to the apply that made it anew, or why it was not; then the old one is there.
@@ -52,6 +60,7 @@ class Recreate:
             return old
         if not await self._is_gone(desired, old["metadata"]["uid"]):
             return "is being deleted to be made anew, and something holds it: see its finalizers"
+        item = ask.members_item(self._carried(desired, old), self._policy.parent)
         made = await self._cluster.send(ask.apply(desired.path, item, self._policy.manager, force=True))
         refused = refusal(made)
         if refused is None:

@@ -21,15 +21,17 @@ from agent.app.kubernetes.plan import differences
 from agent.app.kubernetes.reconcile import GuardedError, Result, reconcile
 from agent.core.guard import Guard
 from agent.core.kubernetes.fault import Fault
+from agent.core.kubernetes.ignoring import IgnoreRule
 from agent.core.kubernetes.normalise import Desired, normalise
 from agent.core.kubernetes.ownership import field_manager
+from agent.core.kubernetes.pointer import read_pointer
 from agent.core.kubernetes.policy import Action, Conflicts, Done, Policy, Undone
 from agent.core.kubernetes.resources import Resources
 from agent.ports.cluster import ClusterError
 from agent.ports.git import TreeReader, TreeTooLargeError
 from agent.ports.inventory import InventoryError
 from agent.ports.target import TargetError
-from agent.spec import KubernetesTarget
+from agent.spec import target as spec_target
 from bellpull.contract.report import Counts
 from bellpull.contract.text import CommitId, Name, SyncName
 from bellpull.runtime.clock import utc_now
@@ -53,7 +55,7 @@ class ClusterTarget:
         holder: the agent.
     """
 
-    def __init__(self, sync: SyncName, spec: KubernetesTarget, *, guard: Guard, holder: Name) -> None:
+    def __init__(self, sync: SyncName, spec: spec_target.KubernetesTarget, *, guard: Guard, holder: Name) -> None:
         self._namespace, _, self._name = sync.partition("/")
         self._sync = sync
         self._spec = spec
@@ -210,6 +212,7 @@ class ClusterTarget:
             prune=self._spec.prune,
             max_deletions=self._guard.max_deletions,
             accept=accept,
+            ignore=tuple(_rule(each) for each in self._spec.ignore),
         )
 
     def _tell(self, made: Done | Undone) -> None:
@@ -255,6 +258,12 @@ class ClusterTarget:
     def _forget(self) -> None:
         if self._discovery is not None:
             self._discovery.forget()
+
+
+def _rule(rule: spec_target.IgnoreRule) -> IgnoreRule:
+    which = rule.target
+    paths = tuple(read_pointer(path) for path in rule.paths)
+    return IgnoreRule(paths=paths, group=which.group, kind=which.kind, namespace=which.namespace, name=which.name)
 
 
 def _refuse(faults: Sequence[Fault]) -> None:

@@ -17,6 +17,7 @@ __all__ = ["Cause", "Refusal", "RefusalKind", "refusal"]
 
 _OK: Final = range(200, 300)
 _MAX_MESSAGE: Final = 700
+_UID: Final = "metadata.uid"
 
 
 class RefusalKind(StrEnum):
@@ -116,6 +117,11 @@ class Refusal:
         """Whether the same request may be taken later, with nothing changed by a person."""
         return self.kind in _PASSING
 
+    @property
+    def is_another(self) -> bool:
+        """Whether the object is another than was meant: it was made anew."""
+        return any(cause.field == _UID for cause in self.causes)
+
     def advice(self) -> str:
         """Return the message, and what to do, in a sentence or two."""
         return f"{self.message}{_advice(self)}"
@@ -199,7 +205,7 @@ _TABLE: Final[tuple[tuple[RefusalKind, _Holds], ...]] = (
             status == 409 and any(cause.reason == "FieldManagerConflict" for cause in causes)
         ),
     ),
-    (RefusalKind.MOVED, lambda _, __, ___, causes: any(cause.field == "metadata.uid" for cause in causes)),
+    (RefusalKind.MOVED, lambda _, __, ___, causes: any(cause.field == _UID for cause in causes)),
     (RefusalKind.EXISTS, lambda status, reason, *_: status == 409 and reason == "AlreadyExists"),
     (RefusalKind.MOVED, lambda status, *_: status == 409),
     (

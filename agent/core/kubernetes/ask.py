@@ -12,12 +12,21 @@ __all__ = ["apply", "create_to_prove", "delete", "look", "members_item", "rewrit
 _VALIDATION: Final = "Strict"
 
 
-def members_item(desired: Desired, parent: str, uid: str | None = None) -> Object:
-    """Return what is sent: with the label of the set and, where it is known, the uid, so that it can only update."""
+def members_item(desired: Desired, parent: str, uid: str | None = None, version: str | None = None) -> Object:
+    """Return what is sent: with the label of the set.
+
+    Args:
+        desired: the object.
+        parent: the set.
+        uid: where it is known, so that it can only update that object.
+        version: the only one that may be written over; any if it is None.
+    """
     metadata = dict(desired.item["metadata"])
     metadata["labels"] = {**(metadata.get("labels") or {}), PART_OF: parent}
     if uid is not None:
         metadata["uid"] = uid
+    if version is not None:
+        metadata["resourceVersion"] = version
     return {**desired.item, "metadata": metadata}
 
 

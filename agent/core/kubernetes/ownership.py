@@ -5,11 +5,11 @@ from hashlib import blake2b
 from typing import Final
 
 from agent.core.kubernetes.applyset import PART_OF
-from agent.core.kubernetes.fields import apply_entry
+from agent.core.kubernetes.fields import Entry, apply_entry
 from agent.core.kubernetes.inventory import Record
 from agent.core.kubernetes.object import Object
 
-__all__ = ["desired_hash", "field_manager", "is_member", "record_of"]
+__all__ = ["desired_hash", "field_manager", "is_member", "is_syncs", "record_of"]
 
 _MAX_MANAGER: Final = 128
 _PREFIX: Final = "bellpull/"
@@ -22,6 +22,12 @@ def field_manager(sync: str) -> str:
         return name
     told = blake2b(name.encode(), digest_size=8).hexdigest()
     return f"{name[: _MAX_MANAGER - len(told) - 1]}-{told}"
+
+
+def is_syncs(entry: Entry) -> bool:
+    """Whether an entry of the managed fields is what some Sync applied to the object itself."""
+    is_apply = entry.get("operation") == "Apply" and not entry.get("subresource")
+    return is_apply and str(entry.get("manager", "")).startswith(_PREFIX)
 
 
 def is_member(item: Object, manager: str, parent: str) -> bool:

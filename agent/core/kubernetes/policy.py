@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.core.kubernetes.ignoring import IgnoreRule
 from agent.core.kubernetes.inventory import Record
 from agent.core.kubernetes.object import ObjectId, Origin
 
@@ -33,6 +34,7 @@ class Policy:
         prune: whether what Git no longer has is deleted.
         max_deletions: how many of a hundred objects may go (P9).
         accept: whether any number may go this once.
+        ignore: fields that are the cluster's to say once an object is there.
         key: for hashes of what is applied; without one they are not kept.
     """
 
@@ -44,6 +46,7 @@ class Policy:
     prune: bool = True
     max_deletions: int = 50
     accept: bool = False
+    ignore: tuple[IgnoreRule, ...] = ()
     key: bytes | None = None
 
 

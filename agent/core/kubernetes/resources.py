@@ -26,6 +26,7 @@ class Resource:
         plural: as it is in paths.
         namespaced: whether its objects are in namespaces.
         verbs: what may be done with them, by anybody.
+        scales: whether the number of their replicas can be written by itself, as autoscalers do.
     """
 
     kind: GroupKind
@@ -33,6 +34,7 @@ class Resource:
     plural: str
     namespaced: bool
     verbs: frozenset[str] = frozenset()
+    scales: bool = False
 
     @property
     def api_version(self) -> str:
@@ -115,8 +117,14 @@ def _resource(group: str, version: str, resource: Mapping[str, Any]) -> Iterator
     if own_group != group:
         return
     verbs = frozenset(str(verb) for verb in resource.get("verbs") or ())
-    namespaced = resource.get("scope") == "Namespaced"
-    yield Resource(kind=GroupKind(group, kind), version=version, plural=plural, namespaced=namespaced, verbs=verbs)
+    yield Resource(
+        kind=GroupKind(group, kind),
+        version=version,
+        plural=plural,
+        namespaced=resource.get("scope") == "Namespaced",
+        verbs=verbs,
+        scales=any(part.get("subresource") == "scale" for part in _list(resource, "subresources")),
+    )
 
 
 def defined_by(items: Iterable[Object]) -> Iterator[Resource]:
@@ -134,6 +142,7 @@ def defined_by(items: Iterable[Object]) -> Iterator[Resource]:
                     version=version["name"],
                     plural=plural,
                     namespaced=spec.get("scope") == "Namespaced",
+                    scales="scale" in _dict(version, "subresources"),
                 )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from agent.adapters.kubernetes.client import Client
 from agent.adapters.kubernetes.discovery import Discovery
 from agent.app.kubernetes.applier import Applier
+from agent.app.kubernetes.leaver import autoscaled
 from agent.core.kubernetes.inventory import Member
 from agent.core.kubernetes.normalise import Desired, normalise
 from agent.core.kubernetes.object import Manifest, Object, Origin
@@ -71,7 +72,9 @@ class Hand:
         """Apply one, of which is remembered what came of it `before`."""
         (wanted,) = await self.desired(item)
         member = Member(id=wanted.id, version=wanted.resource.version, record=before.record) if before else None
-        return await Applier(self.client, to or policy()).apply(wanted, member)
+        known = to or policy()
+        scaled = await autoscaled(self.client, [wanted], ())
+        return await Applier(self.client, known, scaled).apply(wanted, member)
 
     def path(self, item: Object) -> str:
         """Return where it is."""

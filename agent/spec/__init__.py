@@ -15,24 +15,22 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    ConfigDict,
     Field,
     WithJsonSchema,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from agent.core.inbox import Pace
 from agent.core.ssh_address import ssh_address
+from agent.spec.part import Label, Part, SecretName, pattern
+from agent.spec.target import Target
 from bellpull.contract.report import Watches
 from bellpull.contract.repository import Ref, RefKind, Repository
 from bellpull.contract.text import CommitId, RefName, SyncName, TreePath, text
-from bellpull.runtime.config import Settings
 from bellpull.runtime.duration import Duration, duration, shown, within
 
-__all__ = ["DirectoryTarget", "Guard", "KubernetesTarget", "OnChange", "SecretName", "Source", "Sync", "Target"]
+__all__ = ["Guard", "Sync"]
 
-_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _URL_WITH_USER: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*@")
 _WEB: Final = ("https://", "http://")
 
@@ -70,50 +68,7 @@ def _ref_name(value: str) -> str:
     return text(RefName, value)
 
 
-def _target_path(value: Path) -> Path:
-    written = str(value)
-    if "\0" in written or value.name in ("", ".."):
-        raise ValueError("is no path whose last part is a name")
-    if written.startswith("~"):
-        raise ValueError("begins with ~, which is not expanded: write the whole path")
-    return value
-
-
-def _file_path(value: Path) -> Path:
-    if "\0" in str(value) or not value.name:
-        raise ValueError("is no path of a file")
-    if str(value).startswith("~"):
-        raise ValueError("begins with ~, which is not expanded: write the whole path")
-    return value
-
-
-def _pattern(expression: str, means: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(expression, value):
-            raise ValueError(means)
-        return value
-
-    return AfterValidator(check)
-
-
-Label = Annotated[
-    str,
-    _pattern(_LABEL, "is not a name of a-z, 0-9 and '-' in between, up to 63 characters"),
-    WithJsonSchema({"type": "string", "pattern": f"^{_LABEL}$"}),
-]
-SecretName = Annotated[
-    str,
-    _pattern(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", "is not the name of a secret: a-z, 0-9, '-' and '.'"),
-]
-
-
-class _Part(Settings):
-    """A part of a document: camelCase, as in Kubernetes."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False)
-
-
-class Metadata(_Part):
+class Metadata(Part):
     """What the Sync is called."""
 
     name: Label
@@ -122,7 +77,7 @@ class Metadata(_Part):
     """Only a part of the name on a server."""
 
 
-class SecretReference(_Part):
+class SecretReference(Part):
     """A secret by name."""
 
     name: SecretName
@@ -130,7 +85,7 @@ class SecretReference(_Part):
     `identity` (a private key), `known_hosts`, and `password` where the key has a passphrase."""
 
 
-class Source(_Part):
+class Source(Part):
     """What to read: one branch or one tag of a repository, or a folder of it."""
 
     url: Annotated[str, AfterValidator(_repository_url)]
@@ -169,75 +124,12 @@ class Source(_Part):
         return Ref(kind=RefKind.TAG, name=RefName(self.tag or ""))
 
 
-class OnChange(_Part):
-    """A command for after a change: without a shell, in the live release, in a session of its own.
-
-    It is owed from before the switch until it ended with exit code 0, and tried again until then: it may run twice.
-    """
-
-    command: Annotated[tuple[Annotated[str, _pattern(r"[^\0]*", "holds a NUL byte")], ...], Field(min_length=1)]
-    """The program, looked for in the agent's `PATH` or, with a `/` in it, relative to the release; its arguments."""
-    timeout: Annotated[Duration, within("1s", "10m"), shown("30s")] = duration("30s")
-    """After this its process group gets SIGTERM, and five seconds later SIGKILL."""
-
-    @model_validator(mode="after")
-    def _names_a_program(self) -> Self:
-        if not self.command[0]:
-            raise ValueError("needs a program as its first word")
-        return self
-
-
-class DirectoryTarget(_Part):
-    """A directory on this machine."""
-
-    path: Annotated[Path, AfterValidator(_target_path)]
-    """The link that is switched; relative to the file of the Sync."""
-    keep_releases: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
-    """How many releases stay on disk, the current one among them."""
-    adopt: Annotated[bool, Field(strict=True)] = False
-    """Whether something else that is at `path` is moved aside; else it is an error."""
-    on_change: OnChange | None = None
-    """A command that is run after each change, a drift undone among them."""
-
-
-class KubernetesTarget(_Part):
-    """A cluster, and what is allowed there."""
-
-    kubeconfig: Annotated[Path, AfterValidator(_file_path)] | None = None
-    """Names the cluster and who the agent is there; relative to the file of the Sync. Else `KUBECONFIG` of the agent,
-    or `~/.kube/config`."""
-    context: Annotated[str, Field(min_length=1)] | None = None
-    """Of the kubeconfig; its current one by default."""
-    prune: Annotated[bool, Field(strict=True)] = True
-    """Whether objects are deleted that the Sync made and Git no longer has."""
-    adopt: Annotated[bool, Field(strict=True)] = False
-    """Whether objects of other Syncs are taken over; else they are left, and that is an error."""
-    force: Annotated[bool, Field(strict=True)] = False
-    """Whether an object is deleted and made anew where a field may not change; never where data would go with it."""
-    conflicts: Literal["force", "fail", "report"] = "force"
-    """What to do with an object that somebody else made with other values: `force` takes the fields over, `fail` is
-    an error, `report` leaves it and says so."""
-
-
-class Target(_Part):
-    """What is made to match: exactly one of these."""
-
-    directory: DirectoryTarget | None = None
-    kubernetes: KubernetesTarget | None = None
-
-    @model_validator(mode="after")
-    def _is_one(self) -> Self:
-        if (self.directory is None) == (self.kubernetes is None):
-            raise ValueError("needs exactly one of directory and kubernetes")
-        return self
-
-
-class Guard(_Part):
+class Guard(Part):
     """What a commit may delete; more is `rejected` before anything is written, and what runs stays."""
 
     max_deletions: Annotated[
         str,
-        _pattern("(?:100|[1-9]?[0-9])%", "is no share such as 50%, from 0% to 100%"),
+        pattern("(?:100|[1-9]?[0-9])%", "is no share such as 50%, from 0% to 100%"),
         WithJsonSchema({"type": "string", "pattern": "^(?:100|[1-9]?[0-9])%$"}),
     ] = "50%"
     """Which share of what is live may go without anything coming instead. Fewer than ten are never too many; 100%
@@ -251,7 +143,7 @@ class Guard(_Part):
         return int(self.max_deletions.removesuffix("%"))
 
 
-class Spec(_Part):
+class Spec(Part):
     """What to read, how often, and what to make match."""
 
     source: Source
@@ -268,7 +160,7 @@ class Spec(_Part):
     target: Target
 
 
-class Sync(_Part):
+class Sync(Part):
     """One document."""
 
     api_version: Literal["bellpull.dev/v1alpha1"]
