@@ -1,13 +1,11 @@
 """`bellpull apply --once` and `bellpull diff` against a real API server, as a person runs them."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.cli.command import Ended, bellpull
-from tests.parts.control_plane import ControlPlane
+from tests.cli.command import Ended
+from tests.cli.person import Person
 
 SETTINGS = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {mode: fast}\n"
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: hunter2}\n"
@@ -30,35 +28,6 @@ spec:
   minReplicas: 2
   maxReplicas: 9
 """
-
-
-class Person:
-    """Has a folder of manifests, and a kubeconfig whose context is a namespace of this test's own."""
-
-    def __init__(self, folder: Path, plane: ControlPlane, namespace: str) -> None:
-        self.folder = folder / "app"
-        self.folder.mkdir()
-        self.plane = plane
-        self.namespace = namespace
-        self.kubeconfig = folder / "kubeconfig"
-        plane.write_kubeconfig(self.kubeconfig, "admin", namespace=namespace)
-
-    def write(self, **files: str) -> None:
-        for old in self.folder.iterdir():
-            old.unlink()
-        for name, text in files.items():
-            (self.folder / f"{name}.yaml").write_text(text)
-
-    def run(self, verb: str, *words: str) -> Ended:
-        return bellpull(verb, self.folder, "--name", "site", "--kubeconfig", self.kubeconfig, *words)
-
-    def live(self, plural: str, name: str, *, root: str = "/api/v1") -> Any:
-        return self.plane.seen(f"{root}/namespaces/{self.namespace}/{plural}/{name}")
-
-
-@pytest.fixture
-def person(tmp_path: Path, control_plane: ControlPlane, namespace: str) -> Person:
-    return Person(tmp_path, control_plane, namespace)
 
 
 def test_the_second_run_prunes(person: Person) -> None:
