@@ -85,7 +85,7 @@ def _forwarder(
             journal=parts.journal,
             outgoing=outgoing,
             parcels=_parcels(parts),
-            rights=lambda: {agent: record.repositories for agent, record in parts.enrolments().records.items()},
+            audience=lambda: parts.enrolments().audience,
             present=partial(_present, parts.state),
             connect=partial(publishing, settings, folder, name),
             metrics=parts.metrics,

@@ -66,7 +66,7 @@ class Enrolments:
 
     def __init__(self, records: Mapping[Name, Enrolment], problems: Sequence[Problem] = ()) -> None:
         self.records = records
-        self.audience = Audience(record.repositories for record in records.values())
+        self.audience = Audience({agent: record.repositories for agent, record in records.items()})
         self.problems = tuple(problems)
 
     def by_token(self, token: bytes) -> Enrolment | None:

@@ -8,7 +8,7 @@ Accepted: what was confirmed and not yet written down when the process is killed
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
@@ -20,7 +20,8 @@ from bellpull.runtime.metrics import Metrics
 from gateway.app.notices import Notices
 from gateway.app.parcels import Parcels
 from gateway.app.way import Channel, Way
-from gateway.core.address import copies, event_key, is_wanted
+from gateway.core.address import copies, event_key
+from gateway.core.audience import Audience
 from gateway.core.outbox import Outbox, problems
 from gateway.core.sending import Attempt, Outcome, Settled
 from gateway.ports.journal import Journal, JournalError, Row
@@ -53,7 +54,7 @@ class ForwarderParts:
         journal: where it is heard that something was accepted.
         outgoing: what of it waits.
         parcels: makes what is published.
-        rights: the patterns of each enrolled agent, as of now.
+        audience: all enrolled agents, as of now.
         present: who of them was heard lately.
         connect: a new way to the broker; raises `BrokerError`.
         metrics: where it is counted.
@@ -63,7 +64,7 @@ class ForwarderParts:
     journal: Journal
     outgoing: Outgoing
     parcels: Parcels
-    rights: Callable[[], Mapping[Name, Sequence[str]]]
+    audience: Callable[[], Audience]
     present: Callable[[], Awaitable[Collection[Name]]]
     connect: Callable[[], AbstractAsyncContextManager[Channel]]
     metrics: Metrics
@@ -77,7 +78,7 @@ class Forwarder:
     def __init__(self, parts: ForwarderParts) -> None:
         self._parts = parts
         self._outbox = Outbox()
-        self._way = Way(parts.connect, parts.parcels, parts.rights, parts.present, parts.tick_s)
+        self._way = Way(parts.connect, parts.parcels, self._agents, parts.present, parts.tick_s)
         self._loop = asyncio.get_running_loop()
         self._moved = asyncio.Event()
         self._settled: list[Settled] = []
@@ -98,6 +99,9 @@ class Forwarder:
         metrics.gauge("bellpull_broker_oldest_seconds", "Age of the oldest event that waits.").set_function(
             self._age_s
         )
+
+    def _agents(self) -> Collection[Name]:
+        return self._parts.audience().agents
 
     def _age_s(self) -> float:
         since = self._outbox.since()
@@ -198,9 +202,11 @@ class Forwarder:
 
     async def _send(self, channel: Channel, attempt: Attempt, row: Row) -> None:
         if row.repository:
-            parcel = self._parts.parcels.event(row, event_key(row.repository, row.ref), self._way.number())
+            hearers = self._parts.audience().hearers(row.repository)
+            key = event_key(row.repository, row.ref)
+            parcel = self._parts.parcels.event(row, key, self._way.number(), hearers.keys)
             outcome = await channel.send(parcel)
-            if outcome is Outcome.RETURNED and not is_wanted(self._parts.rights().values(), row.repository):
+            if outcome is Outcome.RETURNED and not hearers.number:
                 outcome = Outcome.UNWANTED
             if outcome in (Outcome.CONFIRMED, Outcome.UNWANTED):
                 self._parts.notices.push(parcel)
@@ -211,7 +217,7 @@ class Forwarder:
     async def _send_copies(self, channel: Channel, row: Row) -> Outcome:
         """Send an event to every agent that it did not reach in an earlier attempt."""
         reached = self._reached.setdefault(row.seq, set())
-        left = copies(self._parts.rights(), reached)
+        left = copies(self._agents(), reached)
         parcels = [self._parts.parcels.event(row, key, self._way.number()) for key in left.values()]
         outcomes = await asyncio.gather(*map(channel.send, parcels))
         reached.update(agent for agent, each in zip(left, outcomes, strict=True) if each is Outcome.CONFIRMED)

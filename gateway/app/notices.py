@@ -61,7 +61,7 @@ class Notices:
     def push(self, parcel: Parcel) -> None:
         """Tell of what went to agents, if it is a push."""
         if parcel.type in _PUSHES:
-            self._add(replace(parcel, exchange=PUSHES))
+            self._add(replace(parcel, exchange=PUSHES, also=()))
 
     def outcome(self, report: Report, body: bytes) -> None:
         """Tell of a report that was kept."""

@@ -1,6 +1,6 @@
 """Events as the broker takes them: under their keys, sealed now (R27), with copies of their attributes for people."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -33,9 +33,9 @@ class Parcels:
     installation: Name
     signer: Callable[[], Signer]
 
-    def event(self, row: Row, key: str, attempt: str) -> Parcel:
-        """Return what is sent of a row; `attempt` is of no other that is in flight (R6)."""
-        return self._parcel(row.body, key=key, message_id=f"{row.event_id}.{attempt}")
+    def event(self, row: Row, key: str, attempt: str, also: Sequence[str] = ()) -> Parcel:
+        """Return what is sent of a row, under `key` and `also`; `attempt` is of no other that is in flight (R6)."""
+        return replace(self._parcel(row.body, key=key, message_id=f"{row.event_id}.{attempt}"), also=tuple(also))
 
     def outcome(self, body: bytes, key: str, attempt: str) -> Parcel:
         """Return what observers are sent of an agent's report that was kept: its bytes, under the gateway's seal."""
@@ -53,7 +53,9 @@ class Parcels:
 
     def resync(self, agent: Name, attempt: str) -> Parcel:
         """Return what has an agent alone look at everything."""
-        message = _message("resync", agent, Resync(reason=Note("the agent had no queue in RabbitMQ for a while")))
+        message = _message(
+            "resync", agent, Resync(reason=Note("for a while nothing led to the agent's queue in RabbitMQ"))
+        )
         return self._parcel(encode(message), key=agent_key(agent), message_id=f"{message.id}.{attempt}")
 
     def state_requested(self, agent: Name, attempt: str) -> Parcel:

@@ -1,12 +1,13 @@
 """The way to the broker: held, tried before it is used, and what is missing at its end.
 
 After each connect, and before the first row, the way is tried: a tick that nobody hears shows that there is an
-exchange, and one to each enrolled agent that it has a queue; what is missing is named. From then on ticks go to who
-is missing, and to who is there: agents know by them that they would hear (R31). One that is away gets none, as its
-queue is bounded.
+exchange, and one to each enrolled agent that its own key leads to a queue; what is missing is named. From then on
+ticks go to who is missing, and to who is there: agents know by them that they would hear (R31). One that is away gets
+none, as its queue is bounded.
 
-That an event was taken says only that some queue took it, of another agent or of a gateway. So an agent that was
-missing is told to look at everything once it has a queue (R1).
+That an event was taken says only that some queue took it, of another agent or of a gateway. But it went under the own
+key of each who should hear it, by which ticks go: whom they reach heard it. An agent that was missing is told to look
+at everything once it is not (R1).
 """
 
 import asyncio
@@ -167,12 +168,12 @@ class Way:
         self._link = replace(self._link, down=None)
 
     async def _try_agents(self, channel: Channel, agents: Collection[Name]) -> None:
-        """See which of the agents have a queue, and have those that had none look at everything."""
+        """See which of the agents can be reached, and have those that could not be look at everything."""
         some = sorted(agents)
         for start in range(0, len(some), AT_ONCE):
             await asyncio.gather(*(self._try(channel, agent) for agent in some[start : start + AT_ONCE]))
         self._missing.intersection_update(self._agents())
-        missing = tuple(f"agent {agent} has no queue" for agent in sorted(self._missing))
+        missing = tuple(f"agent {agent} has no queue, or it is not bound" for agent in sorted(self._missing))
         self._link = replace(self._link, missing=missing)
 
     async def _try(self, channel: Channel, agent: Name) -> None:

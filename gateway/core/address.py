@@ -4,15 +4,14 @@ Agents are bound by repository, so an event about a repository but no ref goes u
 all of them. An event about no repository is for every agent, and no one key reaches them all: each has a copy.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from bellpull.contract.repository import Ref, RefKind, Repository
 from bellpull.contract.routing import agent_key, routing_key
 from bellpull.contract.text import Host, Name, RefName, RepositoryPath
-from gateway.core.audience import may_hear
 
-__all__ = ["PROBE", "copies", "event_key", "is_wanted"]
+__all__ = ["PROBE", "copies", "event_key"]
 
 PROBE: Final = "gateway.probe"
 """A key that nobody is bound to, to see whether there is an exchange at all."""
@@ -30,8 +29,3 @@ def copies(agents: Iterable[Name], reached: Iterable[Name]) -> Mapping[Name, str
     """Return the keys of an event for every agent, without those that it reached before."""
     before = frozenset(reached)
     return {agent: agent_key(agent) for agent in agents if agent not in before}
-
-
-def is_wanted(rights: Iterable[Sequence[str]], repository: str) -> bool:
-    """Whether any agent should hear of `repository`; `rights` are the patterns of each agent's record."""
-    return any(may_hear(patterns, repository) for patterns in rights)

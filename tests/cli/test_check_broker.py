@@ -82,7 +82,7 @@ SET_UP = "bellpull broker setup"
 LOGIN = "see that the virtual host in url, username and password are those of the set-up"
 AWAY = "is it running, and is the port in queue.rabbitmq.url right? It may listen on another address only"
 WRONG: dict[str, tuple[Callable[[Brokered, Installed], None], str, str]] = {
-    "an agent without a queue": (_no_queue, "agent web-1 has no queue", SET_UP),
+    "an agent without a queue": (_no_queue, "agent web-1 has no queue, or it is not bound", SET_UP),
     "nothing set up": (_no_exchange, "the exchange bellpull.events is not there, or may not be published to", SET_UP),
     "a wrong password": (_wrong_password, f"does not let {GATEWAY} in", LOGIN),
     "no password": (_no_password, "broker-password cannot be read", LOGIN),
@@ -120,4 +120,4 @@ def test_what_a_running_gateway_says_of_itself_is_shown(
                 again.again()
         running = findings(folder, "running")
     assert (True, f"{gateway.console}/readyz answers 200: degraded", "") in running
-    assert (False, "agent web-1 has no queue: run: bellpull broker setup", "") in running
+    assert (False, "agent web-1 has no queue, or it is not bound: run: bellpull broker setup", "") in running

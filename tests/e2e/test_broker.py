@@ -209,7 +209,9 @@ def test_an_agent_without_a_queue_is_named_until_it_has_one(broker: Broker, tmp_
         folder = brokered(tmp_path, bare)
         with folder.running() as gateway:
             with eventually("it is named") as look:
-                while "agent web-1 has no queue: run: bellpull broker setup" not in problems(gateway):
+                while "agent web-1 has no queue, or it is not bound: run: bellpull broker setup" not in problems(
+                    gateway
+                ):
                     look.again()
             assert push(gateway, 1).status == 202
 

@@ -125,7 +125,7 @@ def test_an_observer_is_no_agent(broker: Broker, tmp_path: Path) -> None:
                     look.again()
             assert push(gateway, 1).status == 202
             until_told(bare, 1)
-            assert "agent web-1 has no queue: run: bellpull broker setup" in problems(gateway)
+            assert "agent web-1 has no queue, or it is not bound: run: bellpull broker setup" in problems(gateway)
             agents = ask(f"{gateway.console}/api/v1/commits/{examples.commit(1)}").json()["announcements"][0]["syncs"]
             assert {each["agent"] for each in agents} <= {"web-1"}
 

@@ -1,5 +1,6 @@
 """How far apart agents should look that hear of the same push (R29)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -9,13 +10,20 @@ from hypothesis import strategies as st
 
 from bellpull.contract.event import LONGEST_SPREAD_S, RefUpdated
 from bellpull.contract.message import Message, decode
+from bellpull.contract.routing import agent_key
+from bellpull.contract.text import Name
 from gateway.adapters.apart import Apart
 from gateway.app.intake import SMALL
-from gateway.core.audience import AT_ONCE, Audience, may_hear, spread_of
+from gateway.core.audience import AT_ONCE, Audience, Hearers, may_hear, spread_of
 from tests.gateway.github import payload
 from tests.gateway.listening import listener
 
 SITE, SHOP = "github.com/acme/site", "github.com/acme/shop"
+
+
+def audience_of(rights: Sequence[Sequence[str]]) -> Audience:
+    """Return agents a0, a1 and so on with these rights."""
+    return Audience({Name(f"a{index}"): each for index, each in enumerate(rights)})
 
 
 @pytest.mark.parametrize(
@@ -33,7 +41,7 @@ def test_more_agents_never_spread_less_and_nobody_waits_for_long(agents: int) ->
 
 def test_only_those_count_who_may_hear_it() -> None:
     """A push to one of many repositories is not spread because of agents that never hear of it."""
-    audience = Audience([("github.com/acme/*",)] * (AT_ONCE - 1) + [(SITE, "gitlab.com/**")] + [(SHOP,)] * 200)
+    audience = audience_of([("github.com/acme/*",)] * (AT_ONCE - 1) + [(SITE, "gitlab.com/**")] + [(SHOP,)] * 200)
     assert audience.spread(SITE) == spread_of(AT_ONCE) > 0
     assert audience.spread(SHOP) == spread_of(AT_ONCE - 1 + 200)
     assert audience.spread("github.com/other/site") == 0.0
@@ -44,16 +52,18 @@ def test_only_those_count_who_may_hear_it() -> None:
     st.lists(st.sampled_from([SITE, SHOP, "example.com/x"]), max_size=5),
 )
 def test_what_is_remembered_is_what_would_be_counted(rights: list[tuple[str, ...]], asked: list[str]) -> None:
-    audience = Audience(rights)
+    audience = audience_of(rights)
     for repository in asked:
-        assert audience.spread(repository) == spread_of(sum(may_hear(each, repository) for each in rights))
+        hear = [agent_key(Name(f"a{index}")) for index, each in enumerate(rights) if may_hear(each, repository)]
+        assert audience.spread(repository) == spread_of(len(hear))
+        assert audience.hearers(repository) == Hearers(len(hear), tuple(hear) if len(hear) < AT_ONCE else ())
 
 
 @pytest.mark.parametrize("size", [0, 2 * SMALL], ids=["small", "large, received apart"])
 async def test_an_accepted_event_carries_the_spread_of_its_repository(size: int, tmp_path: Path) -> None:
     async with (
         Apart() as apart,
-        listener(tmp_path, large=apart.receive, spread=Audience([("**",)] * 100).spread) as hooks,
+        listener(tmp_path, large=apart.receive, spread=audience_of([("**",)] * 100).spread) as hooks,
     ):
         status, _ = await hooks.post(orjson.dumps(payload() | {"padding": "x" * size}))
         (row,) = await hooks.journal.page(0)

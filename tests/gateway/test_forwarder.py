@@ -1,7 +1,7 @@
 """The forwarder with a RabbitMQ: what was accepted is heard, whatever happens to the broker (P1, R6, R13)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -25,6 +25,7 @@ from gateway.adapters.journal import SqliteJournal, open_journal
 from gateway.adapters.outgoing import SqliteOutgoing
 from gateway.app.forwarder import Forwarder, ForwarderParts
 from gateway.app.parcels import Parcels
+from gateway.core.audience import Audience
 from gateway.ports.journal import Row
 from tests.gateway.brokers import declare, left_in, login, queue
 from tests.gateway.examples import GITHUB, commit, push
@@ -32,6 +33,9 @@ from tests.parts.rabbitmq import Broker
 
 VHOST = "forwarder"
 WEB = Name("web-1")
+LATE = Name("web-2")
+"""Has no queue."""
+UNBOUND = f"agent {LATE} has no queue, or it is not bound: run: bellpull broker setup"
 SIGNER = generate()
 ALL = binding_key()
 """The key of every event about a repository of the examples."""
@@ -48,8 +52,8 @@ def vhost(broker: Broker) -> Iterator[str]:
 class Poisoned(Parcels):
     """Makes one commit's event into what the broker refuses by closing the channel."""
 
-    def event(self, row: Row, key: str, attempt: str) -> Parcel:
-        made = super().event(row, key, attempt)
+    def event(self, row: Row, key: str, attempt: str, also: Sequence[str] = ()) -> Parcel:
+        made = super().event(row, key, attempt, also)
         return replace(made, expires=-timedelta(seconds=1)) if row.commit == commit(666) else made
 
 
@@ -97,16 +101,18 @@ async def forwarding(
     answer_s: float = 5.0,
     tick_s: float = 20.0,
     present: Sequence[Name] = (),
+    records: Mapping[Name, Sequence[str]] | None = None,
 ) -> AsyncIterator[Forwarding]:
     async def are_present() -> Sequence[Name]:
         return present
 
+    audience = Audience(dict.fromkeys(agents, rights) if records is None else records)
     async with open_journal(folder / "journal.db", utc_now(), forwards=True) as journal:
         parts = ForwarderParts(
             journal=journal,
             outgoing=SqliteOutgoing(journal.database),
             parcels=parcels(installation=Name("acme"), signer=lambda: SIGNER),
-            rights=lambda: dict.fromkeys(agents, rights),
+            audience=lambda: audience,
             present=are_present,
             tick_s=tick_s,
             connect=partial(publishing, settings, folder, "bellpull gateway tests", answer_s=answer_s),
@@ -183,13 +189,13 @@ async def test_what_nobody_wants_is_done_and_what_somebody_wants_is_not(
 ) -> None:
     """R6, X10: after a rebuilt broker everything comes back; that is never taken for success."""
     settings = await asyncio.to_thread(login, broker, tmp_path, vhost)
-    async with forwarding(tmp_path, settings) as running:
+    async with forwarding(tmp_path, settings, agents=(LATE,)) as running:
         await running.accept(push(1, path="other/thing"), push(2))
         await until(lambda: "events about github.com/acme/site" in "".join(running.forwarder.problems()))
         assert running.forwarder.waiting == 1
         await asyncio.to_thread(queue, broker, "all", ALL, vhost=vhost)
         await running.settled()
-        assert running.forwarder.problems() == ()
+        assert running.forwarder.problems() == (UNBOUND,)
     assert newest(await heard(broker, "all")) == {"refs/heads/main": commit(2)}
 
 
@@ -199,10 +205,10 @@ async def test_an_agent_without_a_queue_is_named_and_keeps_nobody_waiting(
     """R21: seen before the first row goes, without any right on agents' queues."""
     await asyncio.to_thread(queue, broker, "all", ALL, vhost=vhost)
     settings = await asyncio.to_thread(login, broker, tmp_path, vhost)
-    async with forwarding(tmp_path, settings, agents=(WEB, Name("web-2"))) as running:
+    async with forwarding(tmp_path, settings, agents=(WEB, LATE)) as running:
         await running.accept(push(1))
         await running.settled()
-        assert running.forwarder.problems() == ("agent web-2 has no queue: run: bellpull broker setup",)
+        assert running.forwarder.problems() == (UNBOUND,)
 
 
 async def test_a_missing_exchange_parks_nothing(broker: Broker, tmp_path: Path) -> None:
@@ -223,15 +229,14 @@ async def test_what_is_for_everybody_reaches_each_agent_once(broker: Broker, vho
     """R1: a resync of everything; the one agent without a queue does not make the others look again and again."""
     settings = await asyncio.to_thread(login, broker, tmp_path, vhost)
     event = Message(id=push(1).id, source="/gateway", time=utc_now(), data=Resync(reason="away"))  # type: ignore[arg-type]
-    late = Name("web-2")
-    async with forwarding(tmp_path, settings, agents=(WEB, late)) as running:
+    async with forwarding(tmp_path, settings, agents=(WEB, LATE)) as running:
         await running.accept(event)
         await until(lambda: any("all repositories" in each for each in running.forwarder.problems()))
         await asyncio.sleep(1.5)
-        await asyncio.to_thread(queue, broker, agent_queue(late), agent_key(late), vhost=vhost)
+        await asyncio.to_thread(queue, broker, agent_queue(LATE), agent_key(LATE), vhost=vhost)
         await running.settled()
     assert [said(each).id for each in await heard(broker, agent_queue(WEB))] == [event.id]
-    assert [said(each).id for each in await heard(broker, agent_queue(late))] == [event.id]
+    assert [said(each).id for each in await heard(broker, agent_queue(LATE))] == [event.id]
 
 
 async def test_one_that_the_broker_cannot_take_is_parked_and_all_others_are_heard(

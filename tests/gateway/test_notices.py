@@ -16,6 +16,7 @@ PUSH = Parcel(
     type="dev.bellpull.ref.updated.v1",
     body=encode(examples.push(1)),
     seal="a..b",
+    also=("agent.web-1",),
 )
 
 
@@ -30,7 +31,7 @@ async def test_only_what_can_be_granted_is_told_and_only_where_there_is_an_obser
     notices.push(replace(PUSH, type="dev.bellpull.resync.v1"))
     notices.push(replace(PUSH, type="dev.bellpull.tick.v1"))
     notices.push(PUSH)
-    assert await notices.take(10, 0.0) == [replace(PUSH, exchange=PUSHES)]
+    assert await notices.take(10, 0.0) == [replace(PUSH, exchange=PUSHES, also=())]
     assert await notices.take(10, 0.0) == []
 
 
@@ -41,7 +42,7 @@ async def test_what_nobody_takes_goes_the_oldest_first() -> None:
     for number in range(10_500):
         notices.push(_numbered(number))
     found = [each for _ in range(20) for each in await notices.take(1000, 0.0)]
-    assert found == [replace(_numbered(number), exchange=PUSHES) for number in range(500, 10_500)]
+    assert found == [replace(_numbered(number), exchange=PUSHES, also=()) for number in range(500, 10_500)]
 
 
 async def test_who_waits_is_woken() -> None:

@@ -11,11 +11,10 @@ from bellpull.contract.routing import agent_key, agent_queue
 from bellpull.contract.text import Name
 from tests.gateway.brokers import declare, left_in, login, queue
 from tests.gateway.examples import push
-from tests.gateway.test_forwarder import ALL, WEB, forwarding, said, until
+from tests.gateway.test_forwarder import ALL, LATE, UNBOUND, WEB, forwarding, said, until
 from tests.parts.rabbitmq import Broker
 
 VHOST = "way"
-LATE = Name("web-2")
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ async def test_who_had_no_queue_looks_at_everything_once_it_has_one(
     async with forwarding(tmp_path, settings, agents=(WEB, LATE), tick_s=0.1) as running:
         await running.accept(push(1))
         await running.settled()
-        assert running.forwarder.problems() == (f"agent {LATE} has no queue: run: bellpull broker setup",)
+        assert running.forwarder.problems() == (UNBOUND,)
         await asyncio.to_thread(give_queue, broker, LATE)
         await until(lambda: running.forwarder.problems() == ())
         await asyncio.sleep(0.5)

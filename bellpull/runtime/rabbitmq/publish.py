@@ -39,6 +39,8 @@ from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 __all__ = ["Parcel", "Publisher", "open_publisher", "publishing"]
 
 _ANSWER_S: Final = 10.0
+_ALSO: Final = "BCC"
+"""The header with further routing keys, which RabbitMQ takes off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,7 @@ class Parcel:
         exchange: where it is published; it is there.
         message_id: of no other that is in flight.
         key: the routing key.
+        also: further ones: a queue that several of them lead to gets it once, and who gets it does not see them.
         type: the CloudEvents type.
         body: the encoded message.
         seal: over the body.
@@ -66,6 +69,7 @@ class Parcel:
     headers: Mapping[str, str] = field(default_factory=dict)
     expires: timedelta | None = None
     persistent: bool = True
+    also: tuple[str, ...] = ()
 
 
 @asynccontextmanager
@@ -188,5 +192,5 @@ class Publisher:
             user_id=self._sender.user,
             app_id=self._sender.name,
             expiration=parcel.expires,
-            headers={SEAL: parcel.seal, **parcel.headers},
+            headers={SEAL: parcel.seal, **parcel.headers, **({_ALSO: list(parcel.also)} if parcel.also else {})},
         )
