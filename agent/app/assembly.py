@@ -12,9 +12,9 @@ from agent.adapters.state import StateFolder
 from agent.app.attempt import Place, Scribe
 from agent.app.hearing import HearingWatch
 from agent.app.listener import Listener
-from agent.app.places import place
 from agent.app.reconcile import Reconciler
 from agent.app.reporter import Identity, Reporter
+from agent.app.targets import Targets
 from agent.app.worker import Worker
 from agent.core.announced import Announced
 from agent.core.hear import concerns
@@ -66,7 +66,11 @@ class Assembly:
         secrets: Path | None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._places = {sync.name: place(sync, identity.agent, state, stopping) for sync in syncs}
+        self._targets = Targets(identity.agent, stopping)
+        self._places = {
+            sync.name: Place(sync=sync, target=self._targets.of(sync), record=state.record(sync.name))
+            for sync in syncs
+        }
         self._watches: Mapping[SyncName, Watches] = {sync.name: sync.watches for sync in syncs}
         self._agent = identity.agent
         self._reporter = Reporter(queue, identity, self._states)
@@ -119,8 +123,7 @@ class Assembly:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FLUSH_S):
                     await self._reporter.flush()
-            for place in self._places.values():
-                await place.target.close()
+            await self._targets.close()
 
     def _states(self) -> tuple[SyncState, ...]:
         missing = self._hearing.missing

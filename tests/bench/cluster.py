@@ -22,19 +22,25 @@ from agent.core.kubernetes.object import Manifest, Object, Origin
 from agent.core.kubernetes.policy import Policy
 from bellpull.runtime.clock import utc_now
 from tests.bench.figure import RUNS, Figure, Ratio, Section, median
+from tests.bench.sets import AT_ONCE, Took, took
 from tests.parts import control_plane, kubectl
 from tests.parts.control_plane import ControlPlane
 
 __all__ = ["measure"]
 
 _RAW_BUDGET: Final = 0.85
+_SETS: Final = 1000
+_SETS_BUDGET: Final = 1.3
+_SETS_BUDGET_MIB: Final = 200.0
 _HOW: Final = f"""\
 A kube-apiserver and etcd of the same run, on the same cores, without nodes; its etcd does not sync. *The
 engine* is all of an apply by an agent that knows the cluster: normalising, the inventory written twice, one
 PATCH for each object, {WIDTH} at a time, and what each answer says. Its floor is the same PATCHes, as many at a
 time, by the same client, with answers not looked at. `kubectl apply --server-side` is the same set from one
-file, with its start; it knows the cluster, too. {RUNS} runs in which they take turns, each in a namespace of
-its own; medians."""
+file, with its start; it knows the cluster, too. The Syncs of four objects (ConfigMap, ServiceAccount, Service,
+Deployment) are applied by a process of its own, {AT_ONCE} at a time as an agent does, each with an inventory of
+its own; its memory is what it held at most. {RUNS} runs in which they take turns, each in a namespace of its
+own; medians."""
 
 
 def measure() -> Section:
@@ -53,6 +59,7 @@ def measure() -> Section:
                 figures=(
                     *_compared(plane, Path(folder), "500 ConfigMaps", 500, _config_map),
                     *_compared(plane, Path(folder), "100 Deployments", 100, _deployment),
+                    _sets(plane),
                 ),
             )
         finally:
@@ -93,6 +100,26 @@ def _compared(
             floor="the first apply",
             seen=f"{count / median(again):.0f} objects/s",
             ratios=(Ratio(name="time", value=median(again) / took),),
+        ),
+    )
+
+
+def _sets(plane: ControlPlane) -> Figure:
+    engine: list[Took] = []
+    raw: list[Took] = []
+    for run in range(RUNS):
+        for side, made in (("engine", engine), ("raw", raw)):
+            namespace = f"sets-{side}-{run}"
+            plane.ask("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+            made.append(took(side, plane.kubeconfig, namespace, _SETS))
+    seconds, mib = median(each.seconds for each in engine), median(each.mib for each in engine)
+    return Figure(
+        subject=f"first apply of {_SETS:,} Syncs of four objects",
+        floor=f"raw PATCHes of the objects, {WIDTH} at a time",
+        seen=f"{seconds:.0f} s, {mib:.0f} MiB",
+        ratios=(
+            Ratio(name="time", value=seconds / median(each.seconds for each in raw), budget=_SETS_BUDGET),
+            Ratio(name="memory", value=mib, unit="MiB", budget=_SETS_BUDGET_MIB),
         ),
     )
 

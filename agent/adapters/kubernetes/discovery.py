@@ -3,6 +3,7 @@
 Both answers carry an ETag, so that asking again costs two short answers.
 """
 
+import asyncio
 from time import monotonic
 from typing import Final
 
@@ -27,6 +28,7 @@ class Discovery:
         self._answers: dict[str, tuple[str | None, Object]] = {}
         self._resources = Resources()
         self._until = float("-inf")
+        self._asking = asyncio.Lock()
 
     def forget(self) -> None:
         """Ask again before the next answer."""
@@ -38,12 +40,13 @@ class Discovery:
         Raises:
             ClusterError: the cluster does not say.
         """
-        if monotonic() >= self._until:
-            changed = [await self._ask(path) for path in _PATHS]
-            if any(changed):
-                self._resources = read_discovery(*(self._answers[path][1] for path in _PATHS))
-            self._until = monotonic() + _LASTS_S
-        return self._resources
+        async with self._asking:
+            if monotonic() >= self._until:
+                changed = [await self._ask(path) for path in _PATHS]
+                if any(changed):
+                    self._resources = read_discovery(*(self._answers[path][1] for path in _PATHS))
+                self._until = monotonic() + _LASTS_S
+            return self._resources
 
     async def _ask(self, path: str) -> bool:
         """Ask for one half, and say whether it is another than before."""

@@ -96,7 +96,7 @@ async def reconcile(
             await run.apply(stage)
             if result.undone or stopping():
                 break
-        if not result.undone and policy.prune and not stopping():
+        if gone and not result.undone and policy.prune and not stopping():
             await run.prune(gone, Pruner(cluster, policy, await resources(), width=WIDTH))
     finally:
         # What was done is remembered also where this is cancelled: requests under way were awaited.

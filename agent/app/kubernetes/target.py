@@ -9,14 +9,12 @@ run of what was applied last, and after each start by applying it again, which w
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
-from agent.adapters.kubernetes.client import Client, connect
-from agent.adapters.kubernetes.discovery import Discovery
 from agent.adapters.kubernetes.parent import ParentInventory, ParentKind
 from agent.adapters.kubernetes.tree import read_tree
-from agent.adapters.one_thread import OneThread
+from agent.app.kubernetes.clusters import Clusters, Opened
 from agent.app.kubernetes.plan import differences
 from agent.app.kubernetes.reconcile import GuardedError, Result, reconcile
 from agent.core.guard import Guard
@@ -53,20 +51,26 @@ class ClusterTarget:
         spec: which cluster, and what is allowed there.
         guard: what a commit may delete.
         holder: the agent.
+        clusters: those of the agent.
     """
 
-    def __init__(self, sync: SyncName, spec: spec_target.KubernetesTarget, *, guard: Guard, holder: Name) -> None:
+    def __init__(
+        self,
+        sync: SyncName,
+        spec: spec_target.KubernetesTarget,
+        *,
+        guard: Guard,
+        holder: Name,
+        clusters: Clusters,
+    ) -> None:
         self._namespace, _, self._name = sync.partition("/")
         self._sync = sync
         self._spec = spec
         self._guard = guard
         self._holder = holder
-        self._stack = AsyncExitStack()
-        self._client: Client | None = None
-        self._discovery: Discovery | None = None
+        self._clusters = clusters
         self._inventory: ParentInventory | None = None
         self._applied: tuple[str, tuple[Desired, ...]] | None = None
-        self._thread = OneThread(f"manifests {self._name}")
         self._turn = asyncio.Lock()
         self._closed = asyncio.Event()
 
@@ -115,7 +119,7 @@ class ClusterTarget:
             try:
                 inventory = await self._own()
                 found = await differences(
-                    await self._cluster(),
+                    (await self._opened()).client,
                     await inventory.load(),
                     self._applied[1],
                     self._policy(inventory, accept=True),
@@ -145,8 +149,6 @@ class ClusterTarget:
                     await self._inventory.release(await self._inventory.load())
                 except InventoryError as error:
                     _log.warning("another agent has to wait for two minutes", sync=self._sync, error=str(error))
-            self._thread.close()
-            await self._stack.aclose()
 
     async def _renew(self) -> None:
         async with self._turn:
@@ -159,14 +161,13 @@ class ClusterTarget:
                 _log.warning("the inventory cannot be renewed", sync=self._sync, error=str(error))
 
     async def _desired(self, reader: TreeReader) -> tuple[Desired, ...]:
-        manifests, faults = await self._thread.do(lambda _: read_tree(reader))
+        manifests, faults = await self._clusters.reading.do(lambda _: read_tree(reader))
         _refuse(faults)
         resources = await self._served()
         desired, wrong = normalise(manifests, resources, namespace=self._namespace)
         if any(fault.passes for fault in wrong):  # a kind that was installed since is not known yet
-            self._forget()
-            manifests, _ = await self._thread.do(lambda _: read_tree(reader))
-            desired, wrong = normalise(manifests, await self._served(), namespace=self._namespace)
+            manifests, _ = await self._clusters.reading.do(lambda _: read_tree(reader))
+            desired, wrong = normalise(manifests, await self._served(anew=True), namespace=self._namespace)
         _refuse(wrong)
         return desired
 
@@ -191,11 +192,11 @@ class ClusterTarget:
         try:
             inventory = await self._own()
             return await reconcile(
-                await self._cluster(),
+                (await self._opened()).client,
                 inventory,
                 desired,
                 self._policy(inventory, accept=accept),
-                self._served_anew,
+                partial(self._served, anew=True),
                 tell=self._tell,
                 stopping=stop.is_set,
             )
@@ -228,16 +229,13 @@ class ClusterTarget:
         count = f"{len(result.undone)} of {len(result.done) + len(result.undone)} objects are not as they are to be"
         raise TargetError("", f"{count}: {shown}", permanent=False)
 
-    async def _cluster(self) -> Client:
-        if self._client is None:
-            opened = connect(self._spec.kubeconfig, self._spec.context)
-            self._client = await self._stack.enter_async_context(opened)
-        return self._client
+    async def _opened(self) -> Opened:
+        return await self._clusters.open(self._spec.kubeconfig, self._spec.context)
 
     async def _own(self) -> ParentInventory:
         if self._inventory is None:
             self._inventory = ParentInventory(
-                await self._cluster(),
+                (await self._opened()).client,
                 kind=ParentKind.CONFIG_MAP,
                 namespace=self._namespace,
                 name=f"{_PREFIX}{self._name}",
@@ -246,18 +244,11 @@ class ClusterTarget:
             )
         return self._inventory
 
-    async def _served(self) -> Resources:
-        if self._discovery is None:
-            self._discovery = Discovery(await self._cluster())
-        return await self._discovery.resources()
-
-    async def _served_anew(self) -> Resources:
-        self._forget()
-        return await self._served()
-
-    def _forget(self) -> None:
-        if self._discovery is not None:
-            self._discovery.forget()
+    async def _served(self, *, anew: bool = False) -> Resources:
+        discovery = (await self._opened()).discovery
+        if anew:
+            discovery.forget()
+        return await discovery.resources()
 
 
 def _rule(rule: spec_target.IgnoreRule) -> IgnoreRule:
