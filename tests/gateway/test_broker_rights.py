@@ -11,6 +11,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from aiormq.abc import AbstractChannel
 from aiormq.exceptions import AMQPError, ChannelAccessRefused, ChannelPreconditionFailed
 from pamqp.commands import Basic
+from pamqp.common import FieldValue
 
 from bellpull.contract.routing import (
     DEAD_LETTERS,
@@ -45,9 +46,11 @@ def site(broker: Broker) -> Iterator[Installed]:
         yield site
 
 
-def _publish(exchange: str, key: str, user: str | None = None) -> Attempt:
+def _publish(
+    exchange: str, key: str, user: str | None = None, headers: dict[str, FieldValue] | None = None
+) -> Attempt:
     return lambda channel: channel.basic_publish(
-        b"{}", exchange=exchange, routing_key=key, properties=Basic.Properties(user_id=user)
+        b"{}", exchange=exchange, routing_key=key, properties=Basic.Properties(user_id=user, headers=headers)
     )
 
 
@@ -179,6 +182,18 @@ async def test_nobody_publishes_as_somebody_else(site: Installed, user: str) -> 
     """RabbitMQ checks the user that a message bears: what bears an agent's name was said with its credential."""
     with pytest.raises(ChannelPreconditionFailed, match=re.escape(f"'{user}' but authenticated user was '{ME}'")):
         await _attempt(site, ME, _publish(REPORTS, report_key(ME), user))
+
+
+@pytest.mark.parametrize("header", ["CC", "BCC"])
+async def test_further_keys_are_not_held_to_topic_permissions(site: Installed, header: str) -> None:
+    """The hole that the how-to names; should this fail, RabbitMQ is one of 4.1 or later, and has none."""
+    async with site.connected(GATEWAY) as ours, ours.channel() as hearing:
+        channel = await hearing.get_underlay_channel()
+        await channel.queue_declare("bellpull.gw.1", exclusive=True)
+        await channel.queue_bind("bellpull.gw.1", REPORTS, report_key(OTHER))
+        await _attempt(site, ME, _publish(REPORTS, report_key(ME), ME, {header: [report_key(OTHER)]}))
+        found = await channel.basic_get("bellpull.gw.1", no_ack=True)
+    assert (found.routing_key, found.header.properties.user_id) == (report_key(ME), ME)
 
 
 @pytest.mark.parametrize("exchange", [REPORTS, HEARTBEATS])

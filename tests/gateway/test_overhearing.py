@@ -11,6 +11,7 @@ from pathlib import Path
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractExchange
+from aio_pika.exceptions import PublishError
 from pamqp.common import FieldValue
 
 from bellpull.contract.event import RefUpdated
@@ -139,12 +140,15 @@ class Saying:
     signer: Ed25519Signer = AGENT_KEY
     age: timedelta = timedelta()
     sealed: bool = True
+    also: tuple[str, ...] = ()
 
     async def publish(self, exchange: AbstractExchange) -> None:
         body = encode(Message(id=MessageId("m1"), source="//acme/agents/web-1", time=T0, data=self.data))
         now = utc_now() - self.age
         header = seal(body, seal_type=SealType.REPORT, audience="acme", now=now, signer=self.signer)
         headers: dict[str, FieldValue] = {SEAL: header} if self.sealed else {}
+        if self.also:
+            headers["CC"] = [*self.also]
         message = aio_pika.Message(body, user_id=self.user_id, headers=headers)
         await exchange.publish(message, report_key(self.key))
 
@@ -227,6 +231,8 @@ async def test_who_floods_is_not_heard_and_the_others_are(installation: Installe
     """What one stolen credential sends neither pushes out what others say nor stays unnamed; gateways are heard."""
     await asyncio.to_thread(flood, installation, 1_000)
     await until(lambda: "agent web-2 says more" in "".join(gateway.overhearing.problems()))
+    with pytest.raises(PublishError):  # it comes back, so that an honest agent keeps it
+        await say(installation, Saying(report(1, agent=OTHER), user=OTHER, key=OTHER, user_id=OTHER))
     await say(installation, Saying(heartbeat(1)))
     await until(lambda: gateway.counted("taken") == 1)
     before = gateway.counted("refused")
@@ -247,6 +253,16 @@ async def test_who_was_left_out_is_heard_again(installation: Installed, tmp_path
         await say(installation, saying)
         said = aiter(heard)
         assert [(await anext(said)).agent for _ in range(2)] == [WEB, OTHER]
+
+
+async def test_further_keys_in_a_header_make_an_agent_nobody_else(
+    installation: Installed, gateway: Listening
+) -> None:
+    """R26: RabbitMQ 3.10 lets an agent use another's key there, which must not count as who it is."""
+    saying = Saying(report(1), user=OTHER, key=OTHER, user_id=OTHER, also=(report_key(WEB),))
+    await say(installation, saying, replace(saying, data=report(1, agent=OTHER), signer=OTHER_KEY))
+    await until(lambda: gateway.counted("refused") == 2)
+    assert await gateway.state.answers("github.com/acme/site", "refs/heads/main", T0) == ()
 
 
 def flood(installation: Installed, number: int) -> None:
