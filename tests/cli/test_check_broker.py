@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from bellpull.cli.check_gateway import look
+from bellpull.contract.routing import agent_key, agent_queue
 from tests.cli.command import bellpull
-from tests.e2e.brokered import RIGHTS, Brokered, brokered, heard
+from tests.e2e.brokered import RIGHTS, WEB, Brokered, brokered, heard
+from tests.gateway.brokers import unbind
 from tests.gateway.process import ask, eventually
 from tests.gateway.topologies import GATEWAY, Installed, installed
 from tests.parts.front import free_port
@@ -52,6 +54,10 @@ def _no_queue(_: Brokered, installation: Installed) -> None:
     installation.broker.ask("DELETE", "queues/checked/bellpull.agent.web-1")
 
 
+def _not_bound(_: Brokered, installation: Installed) -> None:
+    unbind(installation.broker, "checked", agent_queue(WEB), agent_key(WEB))
+
+
 def _no_exchange(_: Brokered, installation: Installed) -> None:
     installation.broker.ask("DELETE", "exchanges/checked/bellpull.events")
 
@@ -83,6 +89,7 @@ LOGIN = "see that the virtual host in url, username and password are those of th
 AWAY = "is it running, and is the port in queue.rabbitmq.url right? It may listen on another address only"
 WRONG: dict[str, tuple[Callable[[Brokered, Installed], None], str, str]] = {
     "an agent without a queue": (_no_queue, "agent web-1 has no queue, or it is not bound", SET_UP),
+    "an agent whose queue is not bound": (_not_bound, "agent web-1 has no queue, or it is not bound", SET_UP),
     "nothing set up": (_no_exchange, "the exchange bellpull.events is not there, or may not be published to", SET_UP),
     "a wrong password": (_wrong_password, f"does not let {GATEWAY} in", LOGIN),
     "no password": (_no_password, "broker-password cannot be read", LOGIN),

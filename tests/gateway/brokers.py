@@ -9,7 +9,7 @@ from bellpull.runtime.config import SecretRef
 from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from tests.parts.rabbitmq import PASSWORD, USER, Broker
 
-__all__ = ["declare", "left_in", "login", "queue"]
+__all__ = ["bind", "declare", "left_in", "login", "queue", "unbind"]
 
 
 def login(broker: Broker, folder: Path, vhost: str = "/") -> RabbitMQSettings:
@@ -30,6 +30,18 @@ def queue(broker: Broker, name: str, *keys: str, vhost: str = "/", **arguments: 
     broker.ask("PUT", f"queues/{where}/{name}", {"durable": True, "arguments": given})
     for key in keys:
         broker.ask("POST", f"bindings/{where}/e/{EVENTS}/q/{name}", {"routing_key": key})
+
+
+def bind(broker: Broker, vhost: str, name: str, key: str) -> None:
+    """Bind a queue that is there. Blocks."""
+    broker.ask("POST", f"bindings/{vhost}/e/{EVENTS}/q/{name}", {"routing_key": key})
+
+
+def unbind(broker: Broker, vhost: str, name: str, key: str) -> None:
+    """Take a binding away. Blocks."""
+    path = f"bindings/{vhost}/e/{EVENTS}/q/{name}"
+    (there,) = (each for each in broker.ask("GET", path) if each["routing_key"] == key)
+    broker.ask("DELETE", f"{path}/{quote(there['properties_key'], safe='')}")
 
 
 def left_in(broker: Broker, name: str, vhost: str = "/", count: int = 10_000) -> list[dict[str, Any]]:

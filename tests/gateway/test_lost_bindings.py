@@ -8,17 +8,18 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from bellpull.contract.event import RefUpdated, Resync, Tick
 from bellpull.contract.message import Message, decode
-from bellpull.contract.routing import EVENTS, agent_key, agent_queue, binding_key
+from bellpull.contract.routing import agent_key, agent_queue, binding_key
 from bellpull.contract.text import Name
 from bellpull.runtime.rabbitmq.consume import consuming
 from gateway.adapters.ears import hearing_gateways
+from gateway.core.audience import AT_ONCE
+from tests.gateway.brokers import bind, unbind
 from tests.gateway.examples import push
 from tests.gateway.test_forwarder import Forwarding, forwarding, until
 from tests.gateway.test_overhearing import settings_of
@@ -38,19 +39,6 @@ UNBOUND = f"agent {WEB} has no queue, or it is not bound: run: bellpull broker s
 def site(broker: Broker) -> Iterator[Installed]:
     with installed(broker, VHOST, RIGHTS, GATEWAY) as made:
         yield made
-
-
-def unbind(site: Installed, agent: Name, key: str) -> None:
-    """Take away a binding of an agent's queue. Blocks."""
-    path = f"bindings/{site.vhost}/e/{EVENTS}/q/{agent_queue(agent)}"
-    (there,) = (each for each in site.broker.ask("GET", path) if each["routing_key"] == key)
-    site.broker.ask("DELETE", f"{path}/{quote(there['properties_key'], safe='')}")
-
-
-def bind(site: Installed, agent: Name, key: str) -> None:
-    """Bind an agent's queue. Blocks."""
-    path = f"bindings/{site.vhost}/e/{EVENTS}/q/{agent_queue(agent)}"
-    site.broker.ask("POST", path, {"routing_key": key})
 
 
 @asynccontextmanager
@@ -99,7 +87,7 @@ async def test_who_lost_the_binding_to_its_repositories_hears_all_the_same(
     site: Installed, tmp_path: Path, others: Sequence[Name]
 ) -> None:
     for agent in (WEB, *others):
-        await asyncio.to_thread(unbind, site, agent, TO_ACME)
+        await asyncio.to_thread(unbind, site.broker, VHOST, agent_queue(agent), TO_ACME)
     async with gateway(site, tmp_path) as running:
         await running.accept(push(1))
         await running.settled()
@@ -121,14 +109,24 @@ async def test_who_is_bound_to_nothing_is_named_and_looks_at_everything_later(
     async with gateway(site, tmp_path, present=(WEB, DB)) as running:
         await until(lambda: running.forwarder.problems() == ())
         for key in (agent_key(WEB), TO_ACME):
-            await asyncio.to_thread(unbind, site, WEB, key)
+            await asyncio.to_thread(unbind, site.broker, VHOST, agent_queue(WEB), key)
         await until(lambda: running.forwarder.problems() == (UNBOUND,))
         await running.accept(push(1))
         await running.settled()
-        await asyncio.to_thread(bind, site, WEB, agent_key(WEB))
+        await asyncio.to_thread(bind, site.broker, VHOST, agent_queue(WEB), agent_key(WEB))
         await until(lambda: running.forwarder.problems() == ())
     assert [type(opened(each).data) for each in await heard(site, WEB)] == [Resync]
     assert await pushes(site, DB) == 1
+
+
+async def test_each_of_fifty_is_reached_by_its_binding_alone(site: Installed, tmp_path: Path) -> None:
+    """What the how-to says: a key for each would hold up the broker; who hears nothing finds out by looking."""
+    more = {Name(f"more-{number}"): [ACME] for number in range(AT_ONCE - 2)}
+    await asyncio.to_thread(unbind, site.broker, VHOST, agent_queue(WEB), TO_ACME)
+    async with gateway(site, tmp_path, RIGHTS | more) as running:
+        await running.accept(push(1))
+        await running.settled()
+    assert [await pushes(site, agent) for agent in (WEB, DB)] == [0, 1]
 
 
 async def test_nobody_is_told_who_else_hears(site: Installed, tmp_path: Path) -> None:
