@@ -135,9 +135,9 @@ class _Entry:
 
 @dataclass(slots=True)
 class Inbox:
-    """The inbox of one agent; `slots` runs at a time."""
+    """The inbox of one agent; `slots` runs at a time: a run waits for others more than it works."""
 
-    slots: int = 4
+    slots: int = 8
     _entries: dict[SyncName, _Entry] = field(default_factory=dict)
 
     @property

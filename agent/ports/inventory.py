@@ -58,6 +58,9 @@ class Inventory(Protocol):
     async def save(self, members: Iterable[Member], *, after: Held) -> Held:
         """Write `members` in place of `after`, on disk when this returns; nothing is written where they are equal.
 
+        Who they are is never written later. What is remembered of them may be, by whoever saves again and again: for
+        whoever comes after, it is then as it was up to a minute before, which costs a look at each object.
+
         Raises:
             InventoryMovedError: it is no longer `after`.
             InventoryError: it could not be written.

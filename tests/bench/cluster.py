@@ -15,6 +15,7 @@ import yaml
 from agent.adapters.kubernetes.client import connect
 from agent.adapters.kubernetes.discovery import Discovery
 from agent.adapters.kubernetes.parent import ParentInventory, ParentKind
+from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.reconcile import WIDTH, Result, reconcile
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.normalise import normalise
@@ -127,7 +128,7 @@ def _sets(plane: ControlPlane) -> Figure:
 async def _applied_s(plane: ControlPlane, namespace: str, items: Sequence[Object]) -> tuple[float, float]:
     """Return the seconds that a first and a second apply take."""
     async with connect(plane.kubeconfig) as client:
-        discovery = Discovery(client)
+        opened = Opened(client)
         inventory = ParentInventory(
             client,
             kind=ParentKind.CONFIG_MAP,
@@ -140,13 +141,13 @@ async def _applied_s(plane: ControlPlane, namespace: str, items: Sequence[Object
 
         async def once() -> Result:
             manifests = [Manifest(item=item, origin=Origin(path="a", document=1, line=1)) for item in items]
-            desired, faults = normalise(manifests, await discovery.resources(), namespace=namespace)
+            desired, faults = normalise(manifests, await opened.resources(), namespace=namespace)
             assert not faults
-            result = await reconcile(client, inventory, desired, policy, discovery.resources)
+            result = await reconcile(opened, inventory, desired, policy)
             assert not result.undone, result.undone[:3]
             return result
 
-        await discovery.resources()
+        await opened.resources()
         begun = perf_counter()
         await once()
         first = perf_counter() - begun

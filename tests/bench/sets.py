@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import orjson
 
-from agent.adapters.kubernetes.client import Client, connect
-from agent.adapters.kubernetes.discovery import Discovery
+from agent.adapters.kubernetes.client import connect
 from agent.adapters.kubernetes.parent import ParentInventory, ParentKind
+from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.reconcile import WIDTH, reconcile
 from agent.core.inbox import Inbox
 from agent.core.kubernetes import ask
@@ -67,16 +67,16 @@ def four(number: int) -> list[Object]:
     ]
 
 
-async def _desired(discovery: Discovery, namespace: str, items: Sequence[Object]) -> tuple[Desired, ...]:
+async def _desired(opened: Opened, namespace: str, items: Sequence[Object]) -> tuple[Desired, ...]:
     manifests = [Manifest(item=item, origin=Origin(path="a", document=1, line=1)) for item in items]
-    desired, faults = normalise(manifests, await discovery.resources(), namespace=namespace)
+    desired, faults = normalise(manifests, await opened.resources(), namespace=namespace)
     assert not faults
     return desired
 
 
-async def _engine(client: Client, discovery: Discovery, namespace: str, number: int) -> None:
+async def _engine(opened: Opened, namespace: str, number: int) -> None:
     inventory = ParentInventory(
-        client,
+        opened.cluster,
         kind=ParentKind.CONFIG_MAP,
         namespace=namespace,
         name=f"bellpull-sync-app-{number}",
@@ -84,14 +84,14 @@ async def _engine(client: Client, discovery: Discovery, namespace: str, number: 
         now=utc_now,
     )
     policy = Policy(manager=f"bellpull/{namespace}/app-{number}", parent=inventory.parent)
-    desired = await _desired(discovery, namespace, four(number))
-    result = await reconcile(client, inventory, desired, policy, discovery.resources)
+    desired = await _desired(opened, namespace, four(number))
+    result = await reconcile(opened, inventory, desired, policy)
     assert not result.undone, result.undone
 
 
-async def _raw(client: Client, discovery: Discovery, namespace: str, number: int) -> None:
-    for each in await _desired(discovery, namespace, four(number)):
-        await client.send(ask.apply(each.path, each.item, "raw", force=True))
+async def _raw(opened: Opened, namespace: str, number: int) -> None:
+    for each in await _desired(opened, namespace, four(number)):
+        await opened.cluster.send(ask.apply(each.path, each.item, "raw", force=True))
 
 
 _SIDES: Final[dict[str, tuple[Callable[..., Coroutine[Any, Any, None]], int]]] = {
@@ -104,12 +104,12 @@ async def _all(side: str, kubeconfig: Path, namespace: str, count: int) -> Took:
     apply, width = _SIDES[side]
     slots = asyncio.Semaphore(width)
     async with connect(kubeconfig) as client:
-        discovery = Discovery(client)
-        await discovery.resources()
+        opened = Opened(client)
+        await opened.resources()
 
         async def one(number: int) -> None:
             async with slots:
-                await apply(client, discovery, namespace, number)
+                await apply(opened, namespace, number)
 
         begun = perf_counter()
         async with asyncio.TaskGroup() as tasks:

@@ -67,6 +67,8 @@ class ParentInventory:
         self._now = now
         self._written: dict[str, datetime] = {}
         """When each version that we wrote was written; the last one only."""
+        self._latest = Held()
+        """What was saved last, some of it perhaps not yet written."""
 
     @property
     def parent(self) -> str:
@@ -87,18 +89,24 @@ class ParentInventory:
         if refused is not None:
             raise self._error(refused)
         self._refuse_held(answer.body)
-        return Held(members=self._members(answer.body), revision=answer.body["metadata"]["resourceVersion"])
+        revision = answer.body["metadata"]["resourceVersion"]
+        if self._latest.revision != revision:
+            self._latest = Held(members=self._members(answer.body), revision=revision)
+        return self._latest
 
     async def save(self, members: Iterable[Member], *, after: Held) -> Held:
-        """Write `members` in place of `after`; where they are equal, only now and then, to show that we live.
+        """Write `members` in place of `after`; where they are the same, only now and then, to show that we live.
+
+        A thousand Syncs that change at once would else cost the API server a thousand writes of what it knows itself.
 
         Raises:
             InventoryMovedError: it is no longer `after`.
             InventoryError: it could not be written.
         """
         known = {member.id: member for member in members}
-        if known == after.members and self._is_fresh(after):
-            return after
+        if self._is_written(known, after) and self._is_fresh(after):
+            self._latest = Held(members=known, revision=after.revision)
+            return self._latest
         return await self._write(known, after, holder=self._holder)
 
     async def release(self, after: Held) -> None:
@@ -109,6 +117,13 @@ class ParentInventory:
         """
         if after.revision is not None:
             await self._write(after.members, after, holder=None)
+
+    def _is_written(self, known: Mapping[ObjectId, Member], after: Held) -> bool:
+        if self._holder is None:  # nobody saves again
+            return known == after.members
+        return {(each.id, each.version) for each in known.values()} == {
+            (each.id, each.version) for each in after.members.values()
+        }
 
     def _is_fresh(self, after: Held) -> bool:
         if after.revision is None or self._holder is None:
@@ -129,7 +144,8 @@ class ParentInventory:
             raise self._error(refused)
         revision = answer.body["metadata"]["resourceVersion"]
         self._written = {revision: now}
-        return Held(members=members, revision=revision)
+        self._latest = Held(members=members, revision=revision)
+        return self._latest
 
     def _item(self, members: Mapping[ObjectId, Member], revision: str | None, holder: str | None) -> Object:
         annotations = dict(parent_annotations(members, namespace=self._namespace, version=__version__))

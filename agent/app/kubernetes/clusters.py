@@ -2,22 +2,13 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
-from agent.adapters.kubernetes.client import Client, connect
-from agent.adapters.kubernetes.discovery import Discovery
+from agent.adapters.kubernetes.client import connect
 from agent.adapters.one_thread import OneThread
+from agent.app.kubernetes.opened import Opened
 
-__all__ = ["Clusters", "Opened"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """A cluster that can be asked."""
-
-    client: Client
-    discovery: Discovery
+__all__ = ["Clusters"]
 
 
 class Clusters:
@@ -40,7 +31,7 @@ class Clusters:
             which = (kubeconfig, context)
             if which not in self._opened:
                 client = await self._stack.enter_async_context(connect(kubeconfig, context))
-                self._opened[which] = Opened(client=client, discovery=Discovery(client))
+                self._opened[which] = Opened(client)
             return self._opened[which]
 
     async def close(self) -> None:

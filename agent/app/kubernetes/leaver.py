@@ -6,7 +6,6 @@ replicas of what has an autoscaler, and replicas that Git has no longer, or neve
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 from agent.app.kubernetes.undone import MovedError, UndoneError
 from agent.core.kubernetes import ask
@@ -20,14 +19,11 @@ from agent.core.kubernetes.options import How, options_of
 from agent.core.kubernetes.ownership import is_syncs
 from agent.core.kubernetes.pointer import MISSING, Pointer, at, is_in_list, put, shown
 from agent.core.kubernetes.policy import Policy
-from agent.core.kubernetes.resources import Resource
-from agent.core.kubernetes.scaling import AUTOSCALER, REPLICAS, scaled_by
+from agent.core.kubernetes.scaling import REPLICAS
 from agent.core.kubernetes.takeover import is_overridden
-from agent.ports.cluster import Cluster, ClusterError
+from agent.ports.cluster import Cluster
 
-__all__ = ["Leaver", "Ready", "autoscaled"]
-
-_VERSION: Final = "v2"
+__all__ = ["Leaver", "Ready"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,42 +39,6 @@ class Ready:
     desired: Desired
     version: str | None = None
     notes: tuple[str, ...] = ()
-
-
-async def autoscaled(
-    cluster: Cluster, desired: Iterable[Desired], going: Iterable[ObjectId]
-) -> Mapping[ObjectId, str]:
-    """Return what autoscalers scale, those in Git and those in the cluster, and the autoscaler's name.
-
-    Args:
-        cluster: is asked for autoscalers in each namespace where Git says a number of replicas.
-        desired: all that is to be.
-        going: what will be deleted, autoscalers among it.
-
-    Raises:
-        ClusterError: nobody knows; where the user may not list them, those in Git are all there are.
-    """
-    wanted = [*desired]
-    found: dict[ObjectId, str] = {}
-    gone = frozenset(going)
-    said = (each for each in wanted if each.resource.scales and at(each.item, REPLICAS) is not MISSING)
-    for namespace in sorted({each.id.namespace for each in said}):
-        for each in await _autoscalers(cluster, namespace):
-            if ObjectId(AUTOSCALER, namespace, each["metadata"]["name"]) not in gone:
-                found.update(scaled_by([each], namespace))
-    found.update(scaled_by(each.item for each in wanted if each.id.kind == AUTOSCALER))
-    return found
-
-
-async def _autoscalers(cluster: Cluster, namespace: str) -> list[Object]:
-    kind = Resource(kind=AUTOSCALER, version=_VERSION, plural="horizontalpodautoscalers", namespaced=True)
-    answer = await cluster.send(ask.look(kind.path(namespace), whole=True))
-    refused = refusal(answer)
-    if refused is None:
-        return [*answer.body["items"]]
-    if refused.passes:
-        raise ClusterError(f"the autoscalers of {namespace} are not known: {refused.advice()}")
-    return []
 
 
 class Leaver:

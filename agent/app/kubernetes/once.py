@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.adapters.kubernetes.client import Client, connect
-from agent.adapters.kubernetes.discovery import Discovery
+from agent.adapters.kubernetes.client import connect
 from agent.adapters.kubernetes.folder import read_folder
 from agent.adapters.kubernetes.parent import ParentInventory, ParentKind
+from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.plan import Difference, differences
 from agent.app.kubernetes.reconcile import Result, reconcile
 from agent.core.kubernetes.fault import Fault
 from agent.core.kubernetes.normalise import Desired, normalise
 from agent.core.kubernetes.ownership import field_manager
 from agent.core.kubernetes.policy import Done, Policy, Undone
-from agent.core.kubernetes.resources import Resources
 from bellpull.runtime.clock import utc_now
 
 __all__ = ["FaultsError", "Once", "apply_once", "diff_once"]
@@ -60,16 +59,10 @@ class Once:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
-    client: Client
-    discovery: Discovery
+    opened: Opened
     inventory: ParentInventory
     policy: Policy
     desired: tuple[Desired, ...]
-
-    async def served(self) -> Resources:
-        """Return what the cluster serves now."""
-        self.discovery.forget()
-        return await self.discovery.resources()
 
 
 async def apply_once(once: Once, tell: Callable[[Done | Undone], None]) -> Result:
@@ -83,7 +76,7 @@ async def apply_once(once: Once, tell: Callable[[Done | Undone], None]) -> Resul
         OSError: the folder cannot be read.
     """
     async with _ready(once) as ready:
-        return await reconcile(ready.client, ready.inventory, ready.desired, ready.policy, ready.served, tell=tell)
+        return await reconcile(ready.opened, ready.inventory, ready.desired, ready.policy, tell=tell)
 
 
 async def diff_once(once: Once) -> list[Difference]:
@@ -93,9 +86,7 @@ async def diff_once(once: Once) -> list[Difference]:
         FaultsError, InventoryError, ClusterError, OSError: as there.
     """
     async with _ready(once) as ready:
-        return await differences(
-            ready.client, await ready.inventory.load(), ready.desired, ready.policy, await ready.served()
-        )
+        return await differences(ready.opened, await ready.inventory.load(), ready.desired, ready.policy)
 
 
 @asynccontextmanager
@@ -113,10 +104,10 @@ async def _ready(once: Once) -> AsyncIterator[_Ready]:
             holder=None,
             now=utc_now,
         )
-        discovery = Discovery(client)
-        desired, faults_ = normalise(manifests, await discovery.resources(), namespace=namespace)
+        opened = Opened(client)
+        desired, faults_ = normalise(manifests, await opened.resources(), namespace=namespace)
         if faults_:
             raise FaultsError(faults_)
         manager = field_manager(f"{namespace}/{once.name}")
         policy = Policy(manager=manager, parent=inventory.parent, accept=once.accept)
-        yield _Ready(client=client, discovery=discovery, inventory=inventory, policy=policy, desired=desired)
+        yield _Ready(opened=opened, inventory=inventory, policy=policy, desired=desired)

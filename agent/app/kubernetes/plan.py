@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agent.app.kubernetes.leaver import Leaver, autoscaled
+from agent.app.kubernetes.leaver import Leaver
+from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.reconcile import WIDTH
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import RefusalKind, refusal
@@ -41,9 +42,7 @@ class Difference:
     problem: str | None = None
 
 
-async def differences(
-    cluster: Cluster, held: Held, desired: Sequence[Desired], policy: Policy, resources: Resources
-) -> list[Difference]:
+async def differences(opened: Opened, held: Held, desired: Sequence[Desired], policy: Policy) -> list[Difference]:
     """Return what differs, in the order of the manifests, what would be deleted last.
 
     Raises:
@@ -51,7 +50,8 @@ async def differences(
     """
     slots = asyncio.Semaphore(WIDTH)
     going = stale(held.members, (each.id for each in desired)) if policy.prune else ()
-    leaver = Leaver(cluster, policy, await autoscaled(cluster, desired, (each.id for each in going)))
+    cluster, resources = opened.cluster, await opened.resources()
+    leaver = Leaver(cluster, policy, await opened.autoscalers.scaled(desired, (each.id for each in going)))
 
     async def one(each: Desired) -> Difference | None:
         async with slots:

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from agent.app.kubernetes.applier import Applier
-from agent.app.kubernetes.leaver import autoscaled
+from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.pruner import Pruner
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import refusal
@@ -58,11 +58,10 @@ class Result:
 
 
 async def reconcile(
-    cluster: Cluster,
+    opened: Opened,
     inventory: Inventory,
     desired: Sequence[Desired],
     policy: Policy,
-    resources: Callable[[], Any],
     *,
     tell: Callable[[Done | Undone], None] = lambda _: None,
     stopping: Callable[[], bool] = lambda: False,
@@ -70,11 +69,10 @@ async def reconcile(
     """Make the cluster match `desired`, and delete what it no longer has.
 
     Args:
-        cluster: the API server.
+        opened: the cluster.
         inventory: what was made before.
         desired: all that is to be.
         policy: how.
-        resources: returns what the server serves, once all was applied.
         tell: is called with what became of each object, at once.
         stopping: whether to end between two objects; requests under way are never cut off (M2).
 
@@ -88,16 +86,17 @@ async def reconcile(
     if loss is not None:
         raise GuardedError(loss)
     gone = stale(held.members, (each.id for each in desired))
-    scaled = await autoscaled(cluster, desired, (each.id for each in gone) if policy.prune else ())
+    scaled = await opened.autoscalers.scaled(desired, (each.id for each in gone) if policy.prune else ())
     result = Result(held=await inventory.save(_all(held, desired), after=held))
-    run = _Run(cluster, Applier(cluster, policy, scaled), result, tell, stopping)
+    run = _Run(opened.cluster, Applier(opened.cluster, policy, scaled), result, tell, stopping)
     try:
         for stage in stages(desired):
             await run.apply(stage)
             if result.undone or stopping():
                 break
         if gone and not result.undone and policy.prune and not stopping():
-            await run.prune(gone, Pruner(cluster, policy, await resources(), width=WIDTH))
+            resources = await opened.resources(anew=True)
+            await run.prune(gone, Pruner(opened.cluster, policy, resources, width=WIDTH))
     finally:
         # What was done is remembered also where this is cancelled: requests under way were awaited.
         result.held = await inventory.save(run.members(), after=result.held)

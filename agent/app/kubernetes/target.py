@@ -9,12 +9,12 @@ run of what was applied last, and after each start by applying it again, which w
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from functools import partial
 from typing import Final
 
 from agent.adapters.kubernetes.parent import ParentInventory, ParentKind
 from agent.adapters.kubernetes.tree import read_tree
-from agent.app.kubernetes.clusters import Clusters, Opened
+from agent.app.kubernetes.clusters import Clusters
+from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.plan import differences
 from agent.app.kubernetes.reconcile import GuardedError, Result, reconcile
 from agent.core.guard import Guard
@@ -24,7 +24,6 @@ from agent.core.kubernetes.normalise import Desired, normalise
 from agent.core.kubernetes.ownership import field_manager
 from agent.core.kubernetes.pointer import read_pointer
 from agent.core.kubernetes.policy import Action, Conflicts, Done, Policy, Undone
-from agent.core.kubernetes.resources import Resources
 from agent.ports.cluster import ClusterError
 from agent.ports.git import TreeReader, TreeTooLargeError
 from agent.ports.inventory import InventoryError
@@ -119,11 +118,10 @@ class ClusterTarget:
             try:
                 inventory = await self._own()
                 found = await differences(
-                    (await self._opened()).client,
+                    await self._opened(),
                     await inventory.load(),
                     self._applied[1],
                     self._policy(inventory, accept=True),
-                    await self._served(),
                 )
             except (ClusterError, InventoryError) as error:
                 raise TargetError("", str(error), permanent=False) from None
@@ -163,11 +161,12 @@ class ClusterTarget:
     async def _desired(self, reader: TreeReader) -> tuple[Desired, ...]:
         manifests, faults = await self._clusters.reading.do(lambda _: read_tree(reader))
         _refuse(faults)
-        resources = await self._served()
+        opened = await self._opened()
+        resources = await opened.resources()
         desired, wrong = normalise(manifests, resources, namespace=self._namespace)
         if any(fault.passes for fault in wrong):  # a kind that was installed since is not known yet
             manifests, _ = await self._clusters.reading.do(lambda _: read_tree(reader))
-            desired, wrong = normalise(manifests, await self._served(anew=True), namespace=self._namespace)
+            desired, wrong = normalise(manifests, await opened.resources(anew=True), namespace=self._namespace)
         _refuse(wrong)
         return desired
 
@@ -192,11 +191,10 @@ class ClusterTarget:
         try:
             inventory = await self._own()
             return await reconcile(
-                (await self._opened()).client,
+                await self._opened(),
                 inventory,
                 desired,
                 self._policy(inventory, accept=accept),
-                partial(self._served, anew=True),
                 tell=self._tell,
                 stopping=stop.is_set,
             )
@@ -235,7 +233,7 @@ class ClusterTarget:
     async def _own(self) -> ParentInventory:
         if self._inventory is None:
             self._inventory = ParentInventory(
-                (await self._opened()).client,
+                (await self._opened()).cluster,
                 kind=ParentKind.CONFIG_MAP,
                 namespace=self._namespace,
                 name=f"{_PREFIX}{self._name}",
@@ -243,12 +241,6 @@ class ClusterTarget:
                 now=utc_now,
             )
         return self._inventory
-
-    async def _served(self, *, anew: bool = False) -> Resources:
-        discovery = (await self._opened()).discovery
-        if anew:
-            discovery.forget()
-        return await discovery.resources()
 
 
 def _rule(rule: spec_target.IgnoreRule) -> IgnoreRule:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from agent.adapters.kubernetes.client import Client
 from agent.adapters.kubernetes.discovery import Discovery
 from agent.app.kubernetes.applier import Applier
-from agent.app.kubernetes.leaver import autoscaled
+from agent.app.kubernetes.autoscalers import Autoscalers
 from agent.core.kubernetes.inventory import Member
 from agent.core.kubernetes.normalise import Desired, normalise
 from agent.core.kubernetes.object import Manifest, Object, Origin
@@ -73,7 +73,7 @@ class Hand:
         (wanted,) = await self.desired(item)
         member = Member(id=wanted.id, version=wanted.resource.version, record=before.record) if before else None
         known = to or policy()
-        scaled = await autoscaled(self.client, [wanted], ())
+        scaled = await Autoscalers(self.client).scaled([wanted], ())
         return await Applier(self.client, known, scaled).apply(wanted, member)
 
     def path(self, item: Object) -> str:

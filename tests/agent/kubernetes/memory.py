@@ -25,6 +25,7 @@ class MemoryInventory:
         self._name = name
         self._holder = holder
         self._now = now
+        self._latest = Held()
 
     @property
     def parent(self) -> str:
@@ -34,12 +35,16 @@ class MemoryInventory:
         held, holder, at = self._shelf.kept.get(self._name, (Held(), None, self._now()))
         if holder not in (None, self._holder) and self._now() - at < timedelta(minutes=2):
             raise InventoryTakenError(f"{holder} applies this Sync")
-        return held
+        return self._latest if held.revision == self._latest.revision else held
 
     async def save(self, members: Iterable[Member], *, after: Held) -> Held:
         known = {member.id: member for member in members}
-        if known == after.members and (known or after.revision) and self._is_fresh(after):
-            return after
+        same = {(each.id, each.version) for each in known.values()} == {
+            (each.id, each.version) for each in after.members.values()
+        }
+        if same and (known or after.revision) and self._is_fresh(after):
+            self._latest = Held(members=known, revision=after.revision)
+            return self._latest
         if not known and after.revision is None:
             return after
         return self._write(known, after, self._holder)
@@ -60,4 +65,5 @@ class MemoryInventory:
         self._shelf.count += 1
         now = Held(members=known, revision=str(self._shelf.count))
         self._shelf.kept[self._name] = (now, holder, self._now())
+        self._latest = now
         return now

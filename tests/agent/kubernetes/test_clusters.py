@@ -17,8 +17,8 @@ async def test_syncs_of_one_cluster_share_a_client_and_ask_once_what_is_served(c
 
         async def begin() -> object:
             opened = await clusters.open(control_plane.kubeconfig, None)
-            await opened.discovery.resources()
-            return opened.client
+            await opened.resources()
+            return opened.cluster
 
         clients = await asyncio.gather(*(begin() for _ in range(20)))
         asked = control_plane.audit.since(mark, lambda each: each.path in ("/api", "/apis"))
@@ -35,6 +35,6 @@ async def test_one_that_cannot_be_opened_is_tried_again(control_plane: ControlPl
         for _ in range(2):
             with pytest.raises(ClusterError, match="nowhere"):
                 await clusters.open(control_plane.kubeconfig, "nowhere")
-        assert (await clusters.open(control_plane.kubeconfig, None)).client.url == control_plane.url
+        assert [*await (await clusters.open(control_plane.kubeconfig, None)).resources()]
     finally:
         await clusters.close()

@@ -1,6 +1,7 @@
 """One suite for every place an inventory is kept in: ConfigMap and Secret of a real cluster, and memory."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,6 +69,29 @@ async def test_nothing_is_written_where_nothing_changed(place: Place) -> None:
     held = await inventory.save([A], after=Held())
     assert await inventory.save([A], after=held) == held
     assert await inventory.load() == held
+
+
+async def test_what_is_remembered_of_members_is_written_with_the_next_sign_of_life(place: Place) -> None:
+    """At once it costs nothing, and the same agent knows it; one that was killed knows who the members are."""
+    clock = Clock()
+    inventory = place(clock)
+    held = await inventory.save([replace(A, record=None), B], after=Held())
+    later = await inventory.save([A, B], after=held)
+    assert later.revision == held.revision
+    assert await inventory.load() == later
+    assert (await place(clock).load()).members == {A.id: replace(A, record=None), B.id: B}
+    clock.now += timedelta(seconds=46)
+    written = await inventory.save(later.members.values(), after=later)
+    assert await place(clock).load() == written
+    assert written.members == {A.id: A, B.id: B}
+
+
+async def test_what_is_remembered_is_written_when_another_may_have_it(place: Place) -> None:
+    clock = Clock()
+    inventory = place(clock)
+    held = await inventory.save([replace(A, record=None)], after=Held())
+    await inventory.release(await inventory.save([A], after=held))
+    assert (await place(clock, holder="web-2").load()).members == {A.id: A}
 
 
 async def test_of_two_writers_one_is_told(place: Place) -> None:

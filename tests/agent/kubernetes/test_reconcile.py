@@ -10,6 +10,7 @@ import pytest
 
 from agent.adapters.kubernetes.parent import ParentInventory, ParentKind
 from agent.app.kubernetes import pruner
+from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.reconcile import GuardedError, Result, reconcile
 from agent.core.kubernetes.inventory import Member
 from agent.core.kubernetes.object import Object
@@ -40,13 +41,7 @@ class Sync:
         """Make the cluster match these."""
         desired = await self.hand.desired(*items)
         self.hand.discovery.forget()
-        return await reconcile(
-            self.hand.client,
-            self.inventory,
-            desired,
-            replace(self.policy, **policy),
-            self.hand.discovery.resources,
-        )
+        return await reconcile(Opened(self.hand.client), self.inventory, desired, replace(self.policy, **policy))
 
     async def run_until_gone(self, *items: Object) -> Result:
         """Make the cluster match these, again and again while something is being deleted."""
