@@ -6,7 +6,7 @@ behind is taken over, and where their fields exclude ours, those as well (M4).
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,15 +18,14 @@ from agent.app.kubernetes.recreate import Recreate
 from agent.app.kubernetes.undone import MovedError, UndoneError
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
-from agent.core.kubernetes.applyset import PART_OF
-from agent.core.kubernetes.conflicts import others, shown, stands_in_the_way
+from agent.core.kubernetes.conflicts import Claim, others, stands_in_the_way, verdict
 from agent.core.kubernetes.fields import entries
 from agent.core.kubernetes.inventory import Member, Record
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.object import Object, ObjectId
 from agent.core.kubernetes.options import How, Options, options_of
 from agent.core.kubernetes.ownership import desired_hash, record_of
-from agent.core.kubernetes.policy import Action, Conflicts, Done, Policy, Undone
+from agent.core.kubernetes.policy import Action, Done, Policy, Undone
 from agent.core.kubernetes.requests import Answer
 from agent.core.kubernetes.takeover import Patch, hand_over, is_overridden, take_over
 from agent.ports.cluster import Cluster, ClusterError
@@ -115,16 +114,15 @@ class Applier:
         answer = await self._send(desired, self._item(desired, version=version), force=False)
         refused = refusal(answer)
         if refused is not None and refused.kind is RefusalKind.CONFLICT:
-            if any(cause.field.endswith(PART_OF) for cause in refused.causes):
-                await self._take_from_sync(desired, options, refused, notes)
-                version = None
-            elif self._policy.conflicts is Conflicts.FORCE:
-                notes.append(f"taken over: {shown(refused.causes)}")
-            elif self._policy.conflicts is Conflicts.REPORT:
-                notes.append(f"left as it is: {shown(refused.causes)}")
+            found = verdict(refused.causes, self._policy, adopt=options.adopt)
+            if found.claim is Claim.REFUSE:
+                raise UndoneError(found.text, passes=False)
+            notes.append(found.text)
+            if found.claim is Claim.LEAVE:
                 return None
-            else:
-                raise UndoneError(f"others own what Git sets: {shown(refused.causes)}", passes=False)
+            if found.claim is Claim.TAKE_FROM_SYNC:
+                await self._take_from_sync(desired, others(refused.causes))
+                version = None
             answer = await self._send(desired, self._item(desired, version=version), force=True)
             refused = refusal(answer)
         if refused is None:
@@ -133,15 +131,10 @@ class Applier:
             raise MovedError
         return await self._insist(desired, self._item(desired), options, refused)
 
-    async def _take_from_sync(self, desired: Desired, options: Options, refused: Refusal, notes: list[str]) -> None:
-        """Take the object from the Sync that it belongs to, if that is wanted (M3)."""
-        owners = others(refused.causes)
-        if not (options.adopt or self._policy.adopt):
-            how = "set the annotation bellpull.dev/adopt: enabled on it to take it over"
-            raise UndoneError(f"belongs to {', '.join(owners)}; {how}", passes=False)
+    async def _take_from_sync(self, desired: Desired, owners: Iterable[str]) -> None:
+        """Make the entries of the Syncs that it belonged to ours (M3)."""
         for owner in owners:
             await self._rewrite(desired, partial(hand_over, before=owner, manager=self._policy.manager))
-        notes.append(f"taken over from {', '.join(owners)}")
 
     async def _insist(self, desired: Desired, item: Object, options: Options, refused: Refusal) -> Answer:
         """Do what is left to do about a refusal.

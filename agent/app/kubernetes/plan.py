@@ -1,7 +1,7 @@
 """What an apply would change: what is there beside what a dry run on the server answers, without secrets."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.app.kubernetes.leaver import Leaver
@@ -9,15 +9,19 @@ from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.reconcile import WIDTH
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import RefusalKind, refusal
+from agent.core.kubernetes.conflicts import Claim, verdict
 from agent.core.kubernetes.inventory import Member
+from agent.core.kubernetes.leftovers import without_leftovers
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.object import Object, ObjectId
 from agent.core.kubernetes.options import How, options_of
 from agent.core.kubernetes.policy import Policy
 from agent.core.kubernetes.prune import stale, why_kept
+from agent.core.kubernetes.requests import Answer
 from agent.core.kubernetes.resources import Resources
 from agent.core.kubernetes.shown import compared
-from agent.ports.cluster import Cluster
+from agent.core.kubernetes.takeover import is_overridden
+from agent.ports.cluster import Cluster, ClusterError
 from agent.ports.inventory import Held
 
 __all__ = ["Difference", "differences"]
@@ -53,38 +57,64 @@ async def differences(opened: Opened, held: Held, desired: Sequence[Desired], po
     cluster, resources = opened.cluster, await opened.resources()
     leaver = Leaver(cluster, policy, await opened.autoscalers.scaled(desired, (each.id for each in going)))
 
-    async def one(each: Desired) -> Difference | None:
+    async def bounded(look: Coroutine[None, None, Difference | None]) -> Difference | ClusterError | None:
         async with slots:
-            return await _applied(cluster, each, policy, leaver)
+            try:
+                return await look
+            except ClusterError as error:
+                return error
 
-    async def gone(member: Member) -> Difference | None:
-        async with slots:
-            return await _deleted(cluster, member, policy, resources)
-
+    looks = [_applied(cluster, each, policy, leaver, known=_is_known(held, each)) for each in desired]
+    looks += [_deleted(cluster, member, policy, resources) for member in going]
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(one(each)) for each in desired]
-        running += [tasks.create_task(gone(each)) for each in going]
+        running = [tasks.create_task(bounded(look)) for look in looks]
     return [*_found(each.result() for each in running)]
 
 
-def _found(each: Iterable[Difference | None]) -> list[Difference]:
-    return [one for one in each if one is not None]
+def _found(results: Iterable[Difference | ClusterError | None]) -> Iterator[Difference]:
+    for each in results:
+        if isinstance(each, ClusterError):
+            raise each
+        if each is not None:
+            yield each
 
 
-async def _applied(cluster: Cluster, desired: Desired, policy: Policy, leaver: Leaver) -> Difference | None:
-    how = options_of(desired.item).how
+def _is_known(held: Held, desired: Desired) -> bool:
+    member = held.members.get(desired.id)
+    return member is not None and member.record is not None
+
+
+async def _applied(
+    cluster: Cluster, desired: Desired, policy: Policy, leaver: Leaver, *, known: bool
+) -> Difference | None:
+    options = options_of(desired.item)
     live = await _live(cluster, desired.path)
-    if how is How.IGNORE or (how is How.IF_NOT_PRESENT and live is not None):
+    if options.how is How.IGNORE or (options.how is How.IF_NOT_PRESENT and live is not None):
         return None
     item = ask.members_item(leaver.preview(desired, live), policy.parent)
-    answer = await cluster.send(ask.apply(desired.path, item, policy.manager, force=True, dry_run=True, whole=True))
+
+    async def tried(*, force: bool) -> Answer:
+        return await cluster.send(
+            ask.apply(desired.path, item, policy.manager, force=force, dry_run=True, whole=True)
+        )
+
+    answer = await tried(force=known)
     refused = refusal(answer)
+    if refused is not None and refused.kind is RefusalKind.CONFLICT:
+        found = verdict(refused.causes, policy, adopt=options.adopt)
+        if found.claim is Claim.LEAVE:
+            return None
+        if found.claim is Claim.REFUSE:
+            return Difference(id=desired.id, problem=found.text)
+        answer = await tried(force=True)
+        refused = refusal(answer)
     if refused is not None and refused.kind in _NOT_YET:
         before, after = compared(live, item)  # its namespace or kind comes with the same apply
         return Difference(id=desired.id, live=before, planned=after)
     if refused is not None:
         return Difference(id=desired.id, problem=refused.advice())
-    before, after = compared(live, answer.body)
+    planned = without_leftovers(answer.body, which=is_overridden) if options.how is How.OVERRIDE else answer.body
+    before, after = compared(live, planned)
     return None if before == after else Difference(id=desired.id, live=before, planned=after)
 
 

@@ -2,15 +2,59 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, assert_never
 
 from agent.core.kubernetes.answers import Cause
+from agent.core.kubernetes.applyset import PART_OF
 from agent.core.kubernetes.fields import Entry, paths
+from agent.core.kubernetes.policy import Conflicts, Policy
 
-__all__ = ["others", "shown", "stands_in_the_way"]
+__all__ = ["Claim", "Verdict", "others", "shown", "stands_in_the_way", "verdict"]
 
 _MAX_SHOWN: Final = 5
 _INDEX: Final = re.compile(r"\[[^\]]*\]")
+
+
+class Claim(StrEnum):
+    """What becomes of an object on first touch, where others own what Git sets (M3)."""
+
+    TAKE = "take"
+    """The fields are taken."""
+    TAKE_FROM_SYNC = "take-from-sync"
+    """The whole object is taken from another Sync."""
+    LEAVE = "leave"
+    """It stays as it is."""
+    REFUSE = "refuse"
+    """It stays as it is, and that is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A claim, and what a person is told."""
+
+    claim: Claim
+    text: str
+
+
+def verdict(causes: Sequence[Cause], policy: Policy, *, adopt: bool) -> Verdict:
+    """Return what is done about conflicts; `adopt` says that the object asks to be taken from another Sync."""
+    if any(cause.field.endswith(PART_OF) for cause in causes):
+        owners = ", ".join(others(causes))
+        if adopt or policy.adopt:
+            return Verdict(Claim.TAKE_FROM_SYNC, f"taken over from {owners}")
+        how = "set the annotation bellpull.dev/adopt: enabled on it to take it over"
+        return Verdict(Claim.REFUSE, f"belongs to {owners}; {how}")
+    match policy.conflicts:
+        case Conflicts.FORCE:
+            return Verdict(Claim.TAKE, f"taken over: {shown(causes)}")
+        case Conflicts.REPORT:
+            return Verdict(Claim.LEAVE, f"left as it is: {shown(causes)}")
+        case Conflicts.FAIL:
+            return Verdict(Claim.REFUSE, f"others own what Git sets: {shown(causes)}")
+        case _:
+            assert_never(policy.conflicts)
 
 
 def others(causes: Iterable[Cause]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from agent.core.kubernetes.object import Object
 
-__all__ = ["Entry", "Fields", "apply_entry", "entries", "paths", "union"]
+__all__ = ["Entry", "Fields", "apply_entry", "entries", "item_of", "paths", "union"]
 
 Fields: TypeAlias = Mapping[str, Any]
 """`fieldsV1`."""
@@ -45,6 +45,17 @@ def apply_entry(item: Object, manager: str) -> Entry | None:
         if (each.get("manager"), each.get("operation"), each.get("subresource") or "") == (manager, "Apply", ""):
             return each
     return None
+
+
+def item_of(step: str, item: Any) -> bool:
+    """Whether a step, `k:{...}` or `v:VALUE`, means this item of a list."""
+    kind, _, text = step.partition(":")
+    if kind not in ("k", "v"):
+        return False
+    value = json.loads(text)
+    if kind == "v":
+        return bool(value == item)
+    return isinstance(item, dict) and all(name in item and item[name] == each for name, each in value.items())
 
 
 def _paths(fields: Fields, so_far: str) -> Iterator[str]:

@@ -9,12 +9,11 @@ replicas then falls back to one. So a field that is left to the cluster is
 - handed over, where Git no longer has it: another field manager takes the value as it is, before we let it go.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agent.core.kubernetes.fields import Entry, Fields, entries
+from agent.core.kubernetes.fields import Entry, Fields, entries, item_of
 from agent.core.kubernetes.object import Object
 from agent.core.kubernetes.pointer import MISSING, Pointer, at, is_in_list, put
 
@@ -121,30 +120,16 @@ def _find(pointer: Pointer, item: Object, live: Object, known: Sequence[Entry]) 
 
 def _key_of(item: Any, nodes: Iterable[Fields | None]) -> str:
     """Return the step that stands for an item of a list in managed fields; empty where the list has no keys."""
-    for node in nodes:
-        for step in node or {}:
-            kind, _, text = step.partition(":")
-            if kind == "k" and _matches(item, json.loads(text)):
-                return step
-            if kind == "v" and json.loads(text) == item:
-                return step
-    return ""
+    return next((step for node in nodes for step in node or {} if item_of(step, item)), "")
 
 
 def _item(there: Any, step: str, index: int) -> Any:
     """Return the live item that a step means; without keys the one at the same place."""
     if not isinstance(there, list):
         return MISSING
-    kind, _, text = step.partition(":")
-    if kind == "k":
-        return next((each for each in there if _matches(each, json.loads(text))), MISSING)
-    if kind == "v":
-        return next((each for each in there if each == json.loads(text)), MISSING)
+    if step:
+        return next((each for each in there if item_of(step, each)), MISSING)
     return there[index] if index < len(there) else MISSING
-
-
-def _matches(item: Any, key: Any) -> bool:
-    return isinstance(item, dict) and isinstance(key, dict) and all(item.get(name) == key[name] for name in key)
 
 
 def _below(node: Any, steps: Iterable[str]) -> Fields | None:
