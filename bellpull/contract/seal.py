@@ -105,6 +105,7 @@ class Sealed:
     body: bytes
     kid: str
     issued: datetime
+    """When, by the sender's clock, in milliseconds."""
     proof: InitVar[object]
 
     def __post_init__(self, proof: object) -> None:
@@ -123,7 +124,7 @@ def seal(body: bytes, *, seal_type: SealType, audience: str, now: datetime, sign
         "alg": "Ed25519",
         "typ": seal_type,
         "kid": signer.kid,
-        "iat": int(now.timestamp()),
+        "iat": int(now.timestamp() * 1000) / 1000,
         "aud": audience,
         "b64": False,
         "crit": ["b64"],
@@ -181,7 +182,7 @@ def _read_header(encoded: str, seal_type: SealType) -> dict[str, Any]:
         and header["crit"] == ["b64"]
         and isinstance(header["kid"], str)
         and isinstance(header["aud"], str)
-        and type(header["iat"]) is int
+        and type(header["iat"]) in (int, float)
         and 0 <= header["iat"] < 2**35
         and written == orjson.dumps(header)
     )

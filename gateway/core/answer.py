@@ -1,7 +1,8 @@
 """What was announced, and what a Sync said of it: the two values that the projection brings together.
 
 Times are the gateway's. `at_gateway` translates an agent's, by the age it had when the message was sealed, so
-that a wrong clock there orders nothing here. Known inexactness: a second, in favour of "not answered yet".
+that a wrong clock there orders nothing here. Known inexactness: a millisecond, in favour of "not answered yet", and
+how long the message was on its way.
 """
 
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from bellpull.contract.word import Word
 
 __all__ = ["Announcement", "Answer", "answer_of", "answers_in", "at_gateway"]
 
-_SEAL_TICK: Final = timedelta(seconds=1)
-"""A seal's time is in whole seconds, cut down."""
+_SEAL_TICK: Final = timedelta(milliseconds=1)
+"""A seal's time is in milliseconds, cut down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ def at_gateway(moment: datetime, *, issued: datetime, received: datetime) -> dat
 
     Args:
         moment: by the agent's clock.
-        issued: when the message was sealed, by the agent's clock, in whole seconds.
+        issued: when the message was sealed, by the agent's clock, in milliseconds.
         received: when it came, by the gateway's clock.
 
     A moment beyond what times can be is taken as `received`.

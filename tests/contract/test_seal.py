@@ -118,11 +118,19 @@ def _signed(header: bytes, key: _Key = _KEY) -> str:
     return f"{_encoded(header)}..{_encoded(key.sign(_encoded(header).encode() + b'.' + _BODY))}"
 
 
+@given(st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - made so
+def test_law_it_says_when_it_was_made_to_a_millisecond(now: datetime) -> None:
+    """Never later: what an agent did before is ordered by it."""
+    text = seal(_BODY, seal_type=SealType.EVENT, audience="acme", now=now, signer=_KEY)
+    issued = _unseal(text).issued
+    assert now - timedelta(milliseconds=1.001) <= issued <= now + timedelta(microseconds=1)
+
+
 _HEADER: Final[Mapping[str, Any]] = {
     "alg": "Ed25519",
     "typ": "bellpull-event+jws",
     "kid": _KEY.kid,
-    "iat": int(_NOW.timestamp()),
+    "iat": _NOW.timestamp(),
     "aud": "acme",
     "b64": False,
     "crit": ["b64"],
@@ -149,7 +157,6 @@ def test_the_header_is_these_members_in_this_order() -> None:
         ("kid", 1),
         ("kid", ["key-1"]),
         ("iat", "1772366400"),
-        ("iat", 1772366400.0),
         ("iat", True),
         ("iat", -1),
         ("iat", 2**40),

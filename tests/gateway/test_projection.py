@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -263,10 +264,28 @@ def test_a_range_of_versions_concerns_tags_only() -> None:
 
 @pytest.mark.parametrize("skew_s", [-3600, 0, 3600])
 def test_an_agents_wrong_clock_orders_nothing(skew_s: float) -> None:
-    """R18: what happened five seconds before sealing happened five seconds before receipt, a second to be safe."""
+    """R18: what happened five seconds before sealing happened five seconds before receipt, a tick to be safe."""
     issued = T0 + seconds(skew_s)
-    assert at_gateway(issued - seconds(5), issued=issued, received=T0) == T0 - seconds(6)
+    assert at_gateway(issued - seconds(5), issued=issued, received=T0) == T0 - seconds(5.001)
     assert at_gateway(issued + seconds(5), issued=issued, received=T0) == T0
+
+
+@given(
+    skew_s=st.floats(-3600, 3600), age_s=st.floats(0, 100), accepted_s=st.floats(-100, 100), way_s=st.floats(0, 10)
+)
+def test_law_a_run_that_began_after_the_announcement_answers_it(
+    skew_s: float, age_s: float, accepted_s: float, way_s: float
+) -> None:
+    """R34: also within the same second, as of an agent that is started again at once and heard the event before."""
+    begun, accepted = T0, T0 - seconds(accepted_s)
+    sealed = begun + seconds(skew_s) + seconds(age_s)
+    issued = sealed.replace(microsecond=sealed.microsecond // 1000 * 1000)
+    received = begun + seconds(age_s) + seconds(way_s)
+    seen = at_gateway(begun + seconds(skew_s), issued=issued, received=received)
+    if accepted < begun - timedelta(milliseconds=3):
+        assert seen > accepted
+    if accepted > begun + seconds(way_s) + timedelta(milliseconds=3):
+        assert seen < accepted
 
 
 WORDS_ANY = st.sampled_from(list(Word))
