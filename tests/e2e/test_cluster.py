@@ -1,84 +1,23 @@
 """A push that becomes objects in a cluster: the programs as they run, the agent outside a real cluster."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
-from bellpull.cli.demo.world import World, world
-from tests.e2e.site import Site, document, open_to_all, until
+from tests.e2e.cluster import Cluster, cluster_world, config_map
 from tests.parts.control_plane import ControlPlane
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NAMESPACE = "cluster-e2e"
 
 
-class Cluster:
-    """The Sync `cluster-e2e/elsewhere`, of the folder `public`, and what became of it."""
-
-    def __init__(self, made: World, plane: ControlPlane) -> None:
-        self.site = Site(made, "cluster")
-        self.plane = plane
-        self.agent = made.agent
-
-    async def push(self, *items: dict[str, Any], path: str = "public/all.yaml") -> str:
-        """Commit these in place of what is at `path`, and deliver the webhook."""
-        return await self.site.announce(await self.site.commit(yaml.safe_dump_all(items), path=path))
-
-    async def says(self, commit: str, *words: str) -> dict[str, Any]:
-        """Wait until the word for a commit is one of these."""
-        said: dict[str, Any] | None = None
-
-        async def look() -> bool:
-            nonlocal said
-            url = f"{self.site.world.console_url}/api/v1/commits/{commit}"
-            async with self.site.world.session.get(url) as response:
-                found = await response.json() if response.status == 200 else {"announcements": [{"syncs": []}]}
-            syncs = found["announcements"][0]["syncs"]
-            said = next((sync for sync in syncs if sync["sync"] == f"{NAMESPACE}/cluster"), None)
-            return said is not None and said["word"] in words
-
-        await until(look, lambda: f"{commit} is {said}, not {words}")
-        assert said is not None
-        return said
-
-    def live(self, name: str) -> Any:
-        return self.plane.seen(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{name}")
-
-    async def goes(self, name: str) -> None:
-        """Wait until an object is gone."""
-
-        async def look() -> bool:
-            return await asyncio.to_thread(self.live, name) is None
-
-        await until(look, lambda: f"{name} stays")
-
-
-def config_map(name: str, **data: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(git_programs: Path, control_plane: ControlPlane) -> AsyncIterator[Cluster]:
     assert git_programs.name
-
-    def prepare(folder: Path, git_url: str) -> None:
-        open_to_all(folder)
-        control_plane.write_kubeconfig(folder / "web-1" / "kubeconfig", "admin")
-        sync = document(git_url, "cluster", interval="1s", retryInterval="1s", timeout="2s")
-        sync["metadata"]["namespace"] = NAMESPACE
-        ignore = [{"paths": ["/data/tuned"], "target": {"kind": "ConfigMap"}}]
-        sync["spec"]["target"] = {"kubernetes": {"kubeconfig": "kubeconfig", "ignore": ignore}}
-        file = folder / "web-1" / "syncs.yaml"
-        file.write_text(f"{file.read_text()}\n---\n{yaml.safe_dump(sync)}")
-
-    with control_plane.namespace(NAMESPACE):
-        async with world(prepare) as made:
-            yield Cluster(made, control_plane)
+    async with cluster_world(control_plane, NAMESPACE) as made:
+        yield made
 
 
 async def test_a_push_becomes_objects_and_its_revert_undoes_them(cluster: Cluster) -> None:

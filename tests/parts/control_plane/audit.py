@@ -1,13 +1,16 @@
 """Counts requests: the API server writes each to its audit log before it is answered."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 __all__ = ["Asked", "Audit"]
+
+_LONGEST_LINE: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +39,13 @@ class Audit:
         self._path = path
 
     def mark(self) -> int:
-        """Return a place in the log: now."""
-        return self._path.stat().st_size if self._path.exists() else 0
+        """Return a place in the log: now, after the last whole line."""
+        if not self._path.exists():
+            return 0
+        with self._path.open("rb") as log:
+            end = log.seek(0, os.SEEK_END)
+            begin = log.seek(max(0, end - _LONGEST_LINE))
+            return begin + log.read(end - begin).rfind(b"\n") + 1
 
     def since(self, mark: int, wanted: Callable[[Asked], bool] = lambda _: True) -> list[Asked]:
         """Return the requests that were answered since `mark`, in that order."""
