@@ -109,7 +109,7 @@ async def test_a_word_that_was_lost_comes_with_the_next_full_state(state: Sqlite
     [answer] = await state.answers(KEY, MAIN, T0)
     assert (answer.sync, answer.word, answer.commit, answer.events) == (SITE, Word.FAILED, commit(7), outcome.events)
     assert answer.begun is None
-    assert answer.finished == T0 + seconds(55)
+    assert answer.finished == T0 + seconds(55.999)
 
 
 async def test_answers_are_those_of_the_ref_since_then(state: SqliteState) -> None:
