@@ -1,14 +1,17 @@
 """What the agent keeps over a restart: a folder of small files, each replaced as a whole.
 
 `cursor` is where it stands in the stream, `epoch` counts its starts (R18), `repositories` is what its enrolment
-record named last (R15), `syncs/NAMESPACE~NAME.json` is what became of each Sync. Everything here may be lost: the
-agent then reconciles everything once.
+record named last (R15), `key` is for hashes of what is applied to clusters,
+`syncs/NAMESPACE~NAME.json` is what became of each Sync. Everything here may be lost: the agent then reconciles
+everything once.
 """
 
 import asyncio
 import contextlib
+import secrets
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import orjson
 
@@ -22,6 +25,7 @@ from bellpull.runtime.logs import logger
 __all__ = ["StateFolder"]
 
 _log = logger(__name__)
+_KEY_BYTES: Final = 32
 
 
 class StateFolder:
@@ -43,6 +47,16 @@ class StateFolder:
             epoch = max(epoch, int(path.read_text()) + 1)
         write_atomic(path, f"{epoch}\n".encode())
         return epoch
+
+    def key(self) -> bytes:
+        """Return a secret of this agent, which is the same at each start. Blocks."""
+        path = self._folder / "key"
+        with contextlib.suppress(FileNotFoundError):
+            if len(key := path.read_bytes()) == _KEY_BYTES:
+                return key
+        key = secrets.token_bytes(_KEY_BYTES)
+        write_atomic(path, key)
+        return key
 
     def cursor(self) -> Cursor | None:
         """Return where the agent stood in the stream, if that is known. Blocks."""

@@ -66,7 +66,7 @@ class Assembly:
         secrets: Path | None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._targets = Targets(identity.agent, stopping)
+        self._targets = Targets(identity.agent, state.key(), stopping)
         self._places = {
             sync.name: Place(sync=sync, target=self._targets.of(sync), record=state.record(sync.name))
             for sync in syncs
@@ -115,6 +115,7 @@ class Assembly:
                 running += [tasks.create_task(self._listener.run(), name="listener")]
                 running += [tasks.create_task(self._reporter.run(), name="reporter")]
                 running += [tasks.create_task(self._hearing.run(), name="hearing")]
+                running += [tasks.create_task(self._targets.run(), name="targets")]
                 running += [tasks.create_task(self._watch(key, place)) for key, place in self._places.items()]
                 await stop.wait()
                 for task in running:

@@ -23,11 +23,13 @@ class Targets:
 
     Args:
         agent: who applies.
+        key: for hashes of what is applied to clusters.
         stopping: whether the agent is about to end.
     """
 
-    def __init__(self, agent: Name, stopping: Callable[[], bool]) -> None:
+    def __init__(self, agent: Name, key: bytes, stopping: Callable[[], bool]) -> None:
         self._agent = agent
+        self._key = key
         self._stopping = stopping
         self._made: list[Target] = []
         self._clusters: Clusters | None = None
@@ -50,6 +52,11 @@ class Targets:
         self._made.append(made)
         return made
 
+    async def run(self) -> None:
+        """Watch what targets want to know of, until cancelled."""
+        if self._clusters is not None:
+            await self._clusters.run()
+
     async def close(self) -> None:
         """Close them, and what they share."""
         async with AsyncExitStack() as stack:
@@ -64,7 +71,7 @@ class Targets:
         from agent.app.kubernetes.target import ClusterTarget  # noqa: PLC0415
 
         if self._clusters is None:
-            self._clusters = Clusters()
+            self._clusters = Clusters(self._key)
         return ClusterTarget(sync.name, spec, guard=guard, holder=self._agent, clusters=self._clusters)
 
     def _command(self, sync: Sync, on_change: OnChange | None) -> Command | None:

@@ -1,9 +1,10 @@
 """An agent outside a real cluster, with a Sync of it: what is pushed, what is said, what is there."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -62,16 +63,17 @@ def config_map(name: str, **data: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def cluster_world(control_plane: ControlPlane, namespace: str, **spec: Any) -> AsyncIterator[Cluster]:
-    """Start gateway and agent; `spec` are further fields of the Sync."""
+async def cluster_world(
+    control_plane: ControlPlane, namespace: str, target: Mapping[str, Any] = MappingProxyType({}), **spec: Any
+) -> AsyncIterator[Cluster]:
+    """Start gateway and agent; `target` and `spec` are further fields of the target and of the Sync."""
 
     def prepare(folder: Path, git_url: str) -> None:
         open_to_all(folder)
         control_plane.write_kubeconfig(folder / "web-1" / "kubeconfig", "admin")
         sync = document(git_url, "cluster", interval="1s", retryInterval="1s", timeout="2s")
         sync["metadata"]["namespace"] = namespace
-        ignore = [{"paths": ["/data/tuned"], "target": {"kind": "ConfigMap"}}]
-        sync["spec"] |= {"target": {"kubernetes": {"kubeconfig": "kubeconfig", "ignore": ignore}}, **spec}
+        sync["spec"] |= {"target": {"kubernetes": {"kubeconfig": "kubeconfig", **target}}, **spec}
         file = folder / "web-1" / "syncs.yaml"
         file.write_text(f"{file.read_text()}\n---\n{yaml.safe_dump(sync)}")
 

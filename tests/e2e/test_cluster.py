@@ -16,7 +16,8 @@ NAMESPACE = "cluster-e2e"
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(git_programs: Path, control_plane: ControlPlane) -> AsyncIterator[Cluster]:
     assert git_programs.name
-    async with cluster_world(control_plane, NAMESPACE) as made:
+    ignore = [{"paths": ["/data/tuned"], "target": {"kind": "ConfigMap"}}]
+    async with cluster_world(control_plane, NAMESPACE, {"ignore": ignore}) as made:
         yield made
 
 

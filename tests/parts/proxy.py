@@ -26,6 +26,7 @@ class Proxy:
         elsewhere: `HOST:PORT` that a tunnel to another one really leads to.
         account: `USER:PASSWORD` that is asked for.
         refuses: a status to answer instead of opening a tunnel.
+        port: to listen on; any free one if it is 0.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class Proxy:
         *,
         account: str | None = None,
         refuses: HTTPStatus | None = None,
+        port: int = 0,
     ) -> None:
+        self._port = port
         self._elsewhere = elsewhere
         self._account = account
         self._refuses = refuses
@@ -44,8 +47,8 @@ class Proxy:
         self._lines: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
-        """Start listening on a free port of loopback."""
-        self._server = await asyncio.start_server(self._tunnel, "127.0.0.1", 0)
+        """Start listening on loopback."""
+        self._server = await asyncio.start_server(self._tunnel, "127.0.0.1", self._port)
         return self
 
     async def __aexit__(self, *_: object) -> None:

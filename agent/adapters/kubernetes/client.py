@@ -7,8 +7,8 @@ finds them open. A credential that is no longer taken is read again, once for ea
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +17,12 @@ import aiohttp
 import orjson
 
 from agent.adapters.kubernetes.access import ACCOUNT, Access, Credential, read_access
+from agent.adapters.kubernetes.lines import events
 from agent.adapters.kubernetes.reasons import CONNECT_S, NO_USE_AGAIN, reason
+from agent.core.kubernetes.object import Object
 from agent.core.kubernetes.requests import Answer, Request
 from agent.core.kubernetes.retry import pause_s
-from agent.ports.cluster import ClusterError
+from agent.ports.cluster import ClusterError, RefusedError
 from bellpull import __version__
 from bellpull.runtime.logs import logger
 
@@ -28,6 +30,7 @@ __all__ = ["Client", "connect"]
 
 _log = logger(__name__)
 _KEEP_S: Final = 300.0
+_OK: Final = 200
 _UNAUTHORIZED: Final = 401
 _LARGE: Final = 1 << 19
 
@@ -62,6 +65,33 @@ class Client:
             problem = f"no answer to {request.method} {request.path} within {request.timeout_s:.0f} s"
             raise ClusterError(f"{self.url}: {problem}") from None
 
+    async def watch(self, request: Request, *, silence_s: float) -> AsyncGenerator[Object | None]:
+        """Yield None once the server shows something, then that, event by event, until the server ends it.
+
+        Raises:
+            RefusedError: the server says no.
+            ClusterError: it cannot be reached, the connection broke, or it was silent for too long.
+        """
+        shown = await self._access.credential()
+        for is_last in (False, True):
+            try:
+                async with self._ask(request, shown, silence_s=silence_s) as response:
+                    if response.status == _OK:
+                        yield None
+                        async for event in events(response):
+                            yield event
+                        return
+                    answer = _answer(response.status, response.headers, await response.read())
+            except aiohttp.SocketTimeoutError:
+                problem = f"a watch of {request.path} shows nothing for {silence_s:.0f} s"
+                raise ClusterError(f"{self.url}: {problem}") from None
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                raise ClusterError(f"{self.url}: {reason(error)}") from None
+            if answer.status != _UNAUTHORIZED or is_last:
+                raise RefusedError(answer)
+            await self._access.renew(shown)
+            shown = await self._access.credential()
+
     async def _persist(self, request: Request) -> Answer:
         """Send it until an answer stands, or what it waits for would come too late."""
         until = asyncio.get_running_loop().time() + request.timeout_s
@@ -94,7 +124,13 @@ class Client:
             return None, error
 
     async def _once(self, request: Request, shown: Credential) -> Answer:
-        async with self._session.request(
+        async with self._ask(request, shown) as response:
+            return _answer(response.status, response.headers, await response.read())
+
+    def _ask(
+        self, request: Request, shown: Credential, *, silence_s: float | None = None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._session.request(
             request.method,
             self._access.url + request.path,
             params=request.query,
@@ -105,8 +141,8 @@ class Client:
             ssl=shown.tls if shown.tls is not None else False,
             server_hostname=self._access.server_name,
             allow_redirects=False,
-        ) as response:
-            return _answer(response.status, response.headers, await response.read())
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=silence_s),
+        )
 
 
 @asynccontextmanager

@@ -24,9 +24,10 @@ from agent.core.kubernetes.inventory import Member, Record
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.object import Object, ObjectId
 from agent.core.kubernetes.options import How, Options, options_of
-from agent.core.kubernetes.ownership import desired_hash, record_of
+from agent.core.kubernetes.ownership import desired_hash
 from agent.core.kubernetes.policy import Action, Done, Policy, Undone
 from agent.core.kubernetes.requests import Answer
+from agent.core.kubernetes.seen import Marked, record_of
 from agent.core.kubernetes.takeover import Patch, hand_over, is_overridden, take_over
 from agent.ports.cluster import Cluster, ClusterError
 
@@ -52,6 +53,11 @@ class Applier:
         self._policy = policy
         self._leaver = Leaver(cluster, policy, scaled)
         self._recreate = Recreate(cluster, policy, self._leaver.carried)
+
+    def text(self, desired: Desired) -> str:
+        """Return the keyed hash of what is applied, and what of it is left to the cluster; empty without a key."""
+        key = self._policy.key
+        return desired_hash([desired.item, self._leaver.left(desired)], key) if key else ""
 
     async def apply(self, desired: Desired, member: Member | None) -> Done | Undone:
         """Make the object what it is to be; never raises for what a server answers, or does not."""
@@ -223,8 +229,7 @@ class Applier:
         raise UndoneError("it changed each time its managers were written", passes=True)
 
     def _record(self, desired: Desired, item: Object) -> Record:
-        key = self._policy.key
-        return record_of(item, self._policy.manager, desired_hash(desired.item, key) if key else "")
+        return record_of(item, self._policy.manager, self.text(desired), Marked.by(desired.item))
 
     def _advice(self, desired: Desired, refused: Refusal) -> str:
         """Return what a refusal says; of a Secret without the server's words, which may quote a value."""

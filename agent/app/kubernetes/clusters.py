@@ -12,13 +12,19 @@ __all__ = ["Clusters"]
 
 
 class Clusters:
-    """Opens each cluster when a Sync first needs it."""
+    """Opens each cluster when a Sync first needs it.
 
-    def __init__(self) -> None:
+    Attributes:
+        key: for hashes of what is applied.
+        reading: where manifests are read, one Sync's after the other's.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
         self.reading = OneThread("manifests")
-        """Where manifests are read, one Sync's after the other's."""
         self._opened: dict[tuple[Path | None, str | None], Opened] = {}
         self._opening = asyncio.Lock()
+        self._new: asyncio.Queue[Opened] = asyncio.Queue()
         self._stack = AsyncExitStack()
 
     async def open(self, kubeconfig: Path | None, context: str | None) -> Opened:
@@ -31,8 +37,16 @@ class Clusters:
             which = (kubeconfig, context)
             if which not in self._opened:
                 client = await self._stack.enter_async_context(connect(kubeconfig, context))
-                self._opened[which] = Opened(client)
+                self._opened[which] = opened = Opened(client)
+                self._new.put_nowait(opened)
             return self._opened[which]
+
+    async def run(self) -> None:
+        """Watch what is wanted of each, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                opened = await self._new.get()
+                tasks.create_task(opened.watching.run())
 
     async def close(self) -> None:
         """End all connections; whoever needs one is closed before."""

@@ -67,7 +67,7 @@ class Leaver:
             UndoneError: it cannot be read, or a field cannot be handed over.
             ClusterError: nobody answers.
         """
-        left, kept = self._left(desired), self._kept(desired)
+        left, kept = self.left(desired), self._kept(desired)
         if not left and not (known and kept):
             return Ready(desired=desired)
         live = await self._live(desired)
@@ -98,20 +98,20 @@ class Leaver:
         if live is None:
             return desired
         ours = self._ours(desired)
-        item = leave(desired.item, live, self._left(desired), ours=ours).item
+        item = leave(desired.item, live, self.left(desired), ours=ours).item
         for each in handed_over(item, live, self._kept(desired), ours=ours):
             item = put(item, each, at(live, each))
         return _with(desired, item)
 
     def carried(self, desired: Desired, old: Object) -> Desired:
         """Return what is made anew in place of `old`: it goes on with what was the cluster's to say."""
-        item = leave(desired.item, old, self._left(desired), ours=lambda _: True).item
+        item = leave(desired.item, old, self.left(desired), ours=lambda _: True).item
         for each in self._kept(desired):
             if at(old, each) is not MISSING and not is_in_list(old, each):
                 item = put(item, each, at(old, each))
         return _with(desired, item)
 
-    def _left(self, desired: Desired) -> tuple[Pointer, ...]:
+    def left(self, desired: Desired) -> tuple[Pointer, ...]:
         """Return the fields that Git sets and the cluster says."""
         more = (REPLICAS,) if desired.id in self._scaled else ()
         pointers = dict.fromkeys((*ignored(self._policy.ignore, desired.id), *more))

@@ -2,8 +2,9 @@
 
 from agent.adapters.kubernetes.discovery import Discovery
 from agent.app.kubernetes.autoscalers import Autoscalers
+from agent.app.kubernetes.watching import Watching
 from agent.core.kubernetes.resources import Resources
-from agent.ports.cluster import Cluster
+from agent.ports.cluster import WatchedCluster
 
 __all__ = ["Opened"]
 
@@ -15,9 +16,10 @@ class Opened:
         cluster: takes requests.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: WatchedCluster) -> None:
         self.cluster = cluster
         self.autoscalers = Autoscalers(cluster)
+        self.watching = Watching(cluster)
         self._discovery = Discovery(cluster)
 
     async def resources(self, *, anew: bool = False) -> Resources:

@@ -5,17 +5,17 @@ anything deleted, and only then does the inventory have less. So whenever this e
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from agent.app.kubernetes.applier import Applier
 from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.pruner import Pruner
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import refusal
-from agent.core.kubernetes.inventory import Member
+from agent.core.kubernetes.inventory import Member, Record
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.policy import Action, Done, Policy, Undone
 from agent.core.kubernetes.prune import CRD, NAMESPACE, refusal_of_loss, stale
@@ -23,11 +23,13 @@ from agent.core.kubernetes.stages import stages
 from agent.ports.cluster import Cluster
 from agent.ports.inventory import Held, Inventory
 
-__all__ = ["WIDTH", "GuardedError", "Result", "reconcile"]
+__all__ = ["WIDTH", "GuardedError", "Result", "Watched", "reconcile"]
 
 WIDTH: Final = 16
 """Requests under way at once: more gain nothing from one API server."""
 _READY_S: Final = 30.0
+_BREATH: Final = 64
+"""Objects that need no request, of which so many are gone through before others have their turn."""
 _LOOK_S: Final = 0.05
 
 
@@ -57,12 +59,42 @@ class Result:
             self.undone.append(made)
 
 
+class Watched(Protocol):
+    """Whoever knows, with no request, which objects are as they are to be (M1)."""
+
+    async def ready(self, desired: Sequence[Desired], held: Held) -> None:
+        """Learn what is to be, and what is known of it."""
+        ...
+
+    def needs(self, desired: Desired, text: str, record: Record | None) -> bool:
+        """Whether an object needs a request; `text` is the keyed hash of what is applied."""
+        ...
+
+    def told(self, made: Done | Undone) -> None:
+        """Learn what became of one that did."""
+        ...
+
+
+class _Unwatched:
+    """Knows nothing: everything needs a request."""
+
+    async def ready(self, desired: Sequence[Desired], held: Held) -> None:
+        pass
+
+    def needs(self, desired: Desired, text: str, record: Record | None) -> bool:  # noqa: ARG002
+        return True
+
+    def told(self, made: Done | Undone) -> None:
+        pass
+
+
 async def reconcile(
     opened: Opened,
     inventory: Inventory,
     desired: Sequence[Desired],
     policy: Policy,
     *,
+    watched: Watched | None = None,
     tell: Callable[[Done | Undone], None] = lambda _: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Result:
@@ -73,6 +105,7 @@ async def reconcile(
         inventory: what was made before.
         desired: all that is to be.
         policy: how.
+        watched: knows what needs no request; without it everything gets one.
         tell: is called with what became of each object, at once.
         stopping: whether to end between two objects; requests under way are never cut off (M2).
 
@@ -88,7 +121,9 @@ async def reconcile(
     gone = stale(held.members, (each.id for each in desired))
     scaled = await opened.autoscalers.scaled(desired, (each.id for each in gone) if policy.prune else ())
     result = Result(held=await inventory.save(_all(held, desired), after=held))
-    run = _Run(opened.cluster, Applier(opened.cluster, policy, scaled), result, tell, stopping)
+    watched = watched or _Unwatched()
+    await watched.ready(desired, held)
+    run = _Run(opened.cluster, Applier(opened.cluster, policy, scaled), result, watched, tell=tell, stopping=stopping)
     try:
         for stage in stages(desired):
             await run.apply(stage)
@@ -117,16 +152,18 @@ class _Run:
         cluster: Cluster,
         applier: Applier,
         result: Result,
+        watched: Watched,
+        *,
         tell: Callable[[Done | Undone], None],
         stopping: Callable[[], bool],
     ) -> None:
         self._cluster = cluster
         self._applier = applier
         self._result = result
+        self._watched = watched
         self._tell = tell
         self._stopping = stopping
         self._members = dict(result.held.members)
-        self._slots = asyncio.Semaphore(WIDTH)
 
     def members(self) -> list[Member]:
         """Return what is a member now."""
@@ -134,9 +171,10 @@ class _Run:
 
     async def apply(self, stage: Sequence[Desired]) -> None:
         """Apply what goes together, and wait for what the next stage needs."""
+        rest = iter(stage)
         async with asyncio.TaskGroup() as tasks:
-            for each in stage:
-                tasks.create_task(self._apply(each))
+            for _ in range(min(WIDTH, len(stage))):
+                tasks.create_task(self._apply_all(rest))
         needed = [each for each in stage if each.id.kind in (CRD, NAMESPACE)]
         if needed and not self._result.undone:
             await self._ready(needed)
@@ -148,17 +186,37 @@ class _Run:
                 self._members.pop(made.id, None)
             self._note(made)
 
-    async def _apply(self, desired: Desired) -> None:
-        async with self._slots:
+    async def _apply_all(self, rest: Iterator[Desired]) -> None:
+        """Apply one after the other, until none is left."""
+        passed = 0
+        for desired in rest:
             if self._stopping():
                 return
-            made = await self._applier.apply(desired, self._members.get(desired.id))
+            record = self._record(desired)
+            if self._watched.needs(desired, self._applier.text(desired), record):
+                await self._apply(desired, record)
+                continue
+            self._note(Done(id=desired.id, action=Action.UNCHANGED, record=record))
+            passed += 1
+            if passed % _BREATH == 0:
+                await asyncio.sleep(0)
+
+    async def _apply(self, desired: Desired, record: Record | None) -> None:
+        member = Member(id=desired.id, version=desired.resource.version, record=record)
+        # Until there is an answer nothing of it counts as known (M2); its uid does.
+        unknown = replace(record, desired="") if record else None
+        self._members[desired.id] = replace(member, record=unknown)
+        made = await self._applier.apply(desired, member)
         if isinstance(made, Done) and made.record is not None:
-            member = Member(id=desired.id, version=desired.resource.version, record=made.record)
-            self._members[desired.id] = member
+            self._members[desired.id] = replace(member, record=made.record)
         elif isinstance(made, Done) and made.action is Action.SKIPPED:
             self._members.pop(desired.id, None)  # somebody else's: never ours to delete
+        self._watched.told(made)
         self._note(made)
+
+    def _record(self, desired: Desired) -> Record | None:
+        member = self._members.get(desired.id)
+        return member.record if member else None
 
     async def _ready(self, needed: Iterable[Desired]) -> None:
         """Wait until kinds are served and namespaces take objects."""

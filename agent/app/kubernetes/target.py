@@ -3,27 +3,28 @@
 What is under way when a run is cancelled is awaited, object by object, and what was made is remembered, for the next
 run. One agent applies a Sync: it shows in the cluster, every `RENEW_S`, that it lives (M13).
 
-Nothing watches the cluster so far: what others change there is found by looking at everything now and then, in a dry
-run of what was applied last, and after each start by applying it again, which writes nothing that is as it is to be.
+Its objects are watched: what is as it is to be costs no request, and what others change is undone at once. What no
+watch shows is found by looking at everything now and then, in a dry run of what was applied last.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
+from time import monotonic
 from typing import Final
 
 from agent.adapters.kubernetes.parent import ParentInventory, ParentKind
-from agent.adapters.kubernetes.tree import read_tree
 from agent.app.kubernetes.clusters import Clusters
+from agent.app.kubernetes.desired import policy_of, read_desired
+from agent.app.kubernetes.drift import Drift
 from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.plan import differences
 from agent.app.kubernetes.reconcile import GuardedError, Result, reconcile
+from agent.app.kubernetes.saying import Saying, counts_of, refuse_undone, sentence
 from agent.core.guard import Guard
-from agent.core.kubernetes.fault import Fault
-from agent.core.kubernetes.ignoring import IgnoreRule
-from agent.core.kubernetes.normalise import Desired, normalise
+from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.ownership import field_manager
-from agent.core.kubernetes.pointer import read_pointer
-from agent.core.kubernetes.policy import Action, Conflicts, Done, Policy, Undone
+from agent.core.kubernetes.policy import Policy
 from agent.ports.cluster import ClusterError
 from agent.ports.git import TreeReader, TreeTooLargeError
 from agent.ports.inventory import InventoryError
@@ -34,10 +35,11 @@ from bellpull.contract.text import CommitId, Name, SyncName
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.logs import logger
 
-__all__ = ["RENEW_S", "ClusterTarget"]
+__all__ = ["DEBOUNCE_S", "RENEW_S", "ClusterTarget"]
 
+DEBOUNCE_S: Final = 0.2
+"""After an event, for those that belong to it: a person who edits three objects is corrected once."""
 RENEW_S: Final = 50.0
-_MAX_NAMED: Final = 5
 _PREFIX: Final = "bellpull-sync-"
 _log = logger("agent.kubernetes")
 
@@ -71,7 +73,8 @@ class ClusterTarget:
         self._inventory: ParentInventory | None = None
         self._applied: tuple[str, tuple[Desired, ...]] | None = None
         self._turn = asyncio.Lock()
-        self._closed = asyncio.Event()
+        self._drift: Drift | None = None
+        self._saying = Saying(sync)
 
     async def apply(
         self,
@@ -88,9 +91,15 @@ class ClusterTarget:
                 could not be applied; the others are, and nothing was deleted.
         """
         async with self._turn:
-            self._applied = None
+            before, self._applied = self._applied, None
             try:
-                desired = await self._desired(reader)
+                drift = await self._watched()
+                drift.is_again = before is not None and before[0] == tree
+                desired = (
+                    before[1]
+                    if before is not None and before[0] == tree
+                    else await read_desired(self._clusters, await self._opened(), reader, namespace=self._namespace)
+                )
                 result = await self._to_its_end(desired, accept=commit == self._guard.accept)
             except TreeTooLargeError as error:
                 raise TargetError("", str(error), permanent=True) from None
@@ -100,12 +109,13 @@ class ClusterTarget:
                 raise TargetError("", problem, permanent=True) from None
             except (ClusterError, InventoryError) as error:
                 raise TargetError("", str(error), permanent=False) from None
-            self._refuse_undone(result)
+            self._saying.unwatched(drift.unwatched())
+            refuse_undone(result)
             self._applied = (tree, desired)
-            return _counts(result)
+            return counts_of(result)
 
     async def drifted(self, tree: str, *, full: bool) -> str | None:
-        """Return in what the cluster differs from `tree`, in a sentence, or None; only a full look asks the cluster.
+        """Return in what the cluster differs from `tree`, in a sentence, or None; a full look is a dry run of it.
 
         Raises:
             TargetError: the cluster does not answer.
@@ -113,11 +123,13 @@ class ClusterTarget:
         async with self._turn:
             if self._applied is None or self._applied[0] != tree:
                 return "the cluster was not looked at since the agent started"
-            if not full:
-                return None
+            found = self._drift.look() if self._drift is not None else []
             try:
                 inventory = await self._own()
-                found = await differences(
+                opened, policy = await self._opened(), self._policy(inventory, accept=True)
+                if found or not full:
+                    return await self._saying.drifted(found, opened.cluster, policy)
+                differ = await differences(
                     await self._opened(),
                     await inventory.load(),
                     self._applied[1],
@@ -125,22 +137,32 @@ class ClusterTarget:
                 )
             except (ClusterError, InventoryError) as error:
                 raise TargetError("", str(error), permanent=False) from None
-            named = ", ".join(str(each.id) for each in found[:_MAX_NAMED])
-            return f"{len(found)} objects differ: {named}" if found else None
+            (await self._watched()).force(each.id for each in differ)
+            return sentence(str(each.id) for each in differ)
 
     async def changes(self) -> AsyncGenerator[None]:
-        """Yield once at the start; then only show, now and then, that this agent lives."""
+        """Yield once at the start, and whenever objects are no longer what they are to be.
+
+        And show, now and then, that this agent lives.
+        """
         yield
-        while not self._closed.is_set():
-            try:
-                async with asyncio.timeout(RENEW_S):
-                    await self._closed.wait()
-            except TimeoutError:
+        drift, renew = await self._watched(), monotonic() + RENEW_S
+        while True:
+            waits = [renew - monotonic(), *([] if (later := drift.next_s()) is None else [later])]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, min(waits))):
+                    await drift.turned.wait()
+            if monotonic() >= renew:
                 await self._renew()
+                renew = monotonic() + RENEW_S
+            await asyncio.sleep(DEBOUNCE_S)
+            async with self._turn:
+                found = self._applied is not None and drift.look()
+            if found:
+                yield
 
     async def close(self) -> None:
         """Let another agent have it at once."""
-        self._closed.set()
         async with self._turn:
             if self._inventory is not None and self._applied is not None:
                 try:
@@ -157,18 +179,6 @@ class ClusterTarget:
                 await self._inventory.save(held.members.values(), after=held)
             except InventoryError as error:
                 _log.warning("the inventory cannot be renewed", sync=self._sync, error=str(error))
-
-    async def _desired(self, reader: TreeReader) -> tuple[Desired, ...]:
-        manifests, faults = await self._clusters.reading.do(lambda _: read_tree(reader))
-        _refuse(faults)
-        opened = await self._opened()
-        resources = await opened.resources()
-        desired, wrong = normalise(manifests, resources, namespace=self._namespace)
-        if any(fault.passes for fault in wrong):  # a kind that was installed since is not known yet
-            manifests, _ = await self._clusters.reading.do(lambda _: read_tree(reader))
-            desired, wrong = normalise(manifests, await opened.resources(anew=True), namespace=self._namespace)
-        _refuse(wrong)
-        return desired
 
     async def _to_its_end(self, desired: Sequence[Desired], *, accept: bool) -> Result:
         """Reconcile; when cancelled, end between two objects, and wait for that."""
@@ -195,37 +205,32 @@ class ClusterTarget:
                 inventory,
                 desired,
                 self._policy(inventory, accept=accept),
-                tell=self._tell,
+                watched=self._drift,
+                tell=self._saying.made,
                 stopping=stop.is_set,
             )
         except (GuardedError, ClusterError, InventoryError) as error:
             return error
 
     def _policy(self, inventory: ParentInventory, *, accept: bool) -> Policy:
-        return Policy(
-            manager=field_manager(self._sync),
-            parent=inventory.parent,
-            conflicts=Conflicts(self._spec.conflicts),
-            force=self._spec.force,
-            adopt=self._spec.adopt,
-            prune=self._spec.prune,
-            max_deletions=self._guard.max_deletions,
-            accept=accept,
-            ignore=tuple(_rule(each) for each in self._spec.ignore),
+        return policy_of(
+            self._sync, self._spec, parent=inventory.parent, guard=self._guard, accept=accept, key=self._clusters.key
         )
 
-    def _tell(self, made: Done | Undone) -> None:
-        if isinstance(made, Undone):
-            _log.warning("an object is not what it is to be", sync=self._sync, object=str(made.id), why=made.problem)
-        elif made.notes or made.action in (Action.DELETED, Action.RECREATED):
-            _log.info("object", sync=self._sync, object=str(made.id), action=str(made.action), notes=list(made.notes))
+    async def _watched(self) -> Drift:
+        """Return what watches tell.
 
-    def _refuse_undone(self, result: Result) -> None:
-        if not result.undone:
-            return
-        shown = "; ".join(str(each) for each in result.undone[:_MAX_NAMED])
-        count = f"{len(result.undone)} of {len(result.done) + len(result.undone)} objects are not as they are to be"
-        raise TargetError("", f"{count}: {shown}", permanent=False)
+        Raises:
+            TargetError: no cluster is named.
+        """
+        if self._drift is None:
+            try:
+                opened = await self._opened()
+            except ClusterError as error:
+                raise TargetError("", str(error), permanent=False) from None
+            manager = field_manager(self._sync)
+            self._drift = Drift(self._sync, manager, opened.watching, fought=self._saying.fought)
+        return self._drift
 
     async def _opened(self) -> Opened:
         return await self._clusters.open(self._spec.kubeconfig, self._spec.context)
@@ -241,31 +246,3 @@ class ClusterTarget:
                 now=utc_now,
             )
         return self._inventory
-
-
-def _rule(rule: spec_target.IgnoreRule) -> IgnoreRule:
-    which = rule.target
-    paths = tuple(read_pointer(path) for path in rule.paths)
-    return IgnoreRule(paths=paths, group=which.group, kind=which.kind, namespace=which.namespace, name=which.name)
-
-
-def _refuse(faults: Sequence[Fault]) -> None:
-    """Go on with manifests that have none.
-
-    Raises:
-        TargetError: they have; permanent, unless what they need may come from elsewhere.
-    """
-    if faults:
-        shown = "; ".join(str(fault) for fault in faults[:_MAX_NAMED])
-        more = f"; and {len(faults) - _MAX_NAMED} more" if len(faults) > _MAX_NAMED else ""
-        raise TargetError("", f"{shown}{more}", permanent=not any(fault.passes for fault in faults))
-
-
-def _counts(result: Result) -> Counts:
-    found = [each.action for each in result.done]
-    return Counts(
-        created=found.count(Action.CREATED),
-        changed=found.count(Action.CONFIGURED) + found.count(Action.RECREATED),
-        unchanged=found.count(Action.UNCHANGED) + found.count(Action.SKIPPED),
-        deleted=found.count(Action.DELETED),
-    )

@@ -36,6 +36,7 @@ class Record:
         own: the hash of our Apply entry in its managedFields.
         revision: its resourceVersion.
         generation: where the kind has one.
+        rest: what else tells that it was changed (`seen.rest_of`).
     """
 
     uid: str
@@ -43,6 +44,7 @@ class Record:
     own: str
     revision: str
     generation: int | None = None
+    rest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,19 +102,19 @@ def _written(member: Member) -> list[Any]:
     row: list[Any] = [kind.group, kind.kind, member.id.namespace, member.id.name, member.version]
     record = member.record
     if record is not None:
-        row += [record.uid, record.desired, record.own, record.revision, record.generation]
+        row += [record.uid, record.desired, record.own, record.revision, record.rest, record.generation]
     return row
 
 
 def _read(row: list[Any]) -> Member:
-    if len(row) not in (5, 10) or not all(isinstance(each, str) for each in row[:9]):
+    if len(row) not in (5, 11) or not all(isinstance(each, str) for each in row[:10]):
         raise ValueError("is no row of an inventory")
     group, kind, namespace, name, version = row[:5]
     which = ObjectId(GroupKind(group, kind), namespace, name)
     if len(row) == 5:  # was about to be applied
         return Member(id=which, version=version)
-    uid, desired, own, revision, generation = row[5:]
+    uid, desired, own, revision, rest, generation = row[5:]
     if generation is not None and type(generation) is not int:
         raise ValueError("has no number for a generation")
-    record = Record(uid=uid, desired=desired, own=own, revision=revision, generation=generation)
+    record = Record(uid=uid, desired=desired, own=own, revision=revision, generation=generation, rest=rest)
     return Member(id=which, version=version, record=record)

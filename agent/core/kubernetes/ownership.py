@@ -6,10 +6,9 @@ from typing import Final
 
 from agent.core.kubernetes.applyset import PART_OF
 from agent.core.kubernetes.fields import Entry, apply_entry
-from agent.core.kubernetes.inventory import Record
 from agent.core.kubernetes.object import Object
 
-__all__ = ["desired_hash", "field_manager", "is_member", "is_syncs", "record_of"]
+__all__ = ["desired_hash", "field_manager", "is_member", "is_syncs"]
 
 _MAX_MANAGER: Final = 128
 _PREFIX: Final = "bellpull/"
@@ -40,20 +39,7 @@ def is_member(item: Object, manager: str, parent: str) -> bool:
     )
 
 
-def record_of(item: Object, manager: str, desired: str) -> Record:
-    """Return what is remembered of a PATCH that was answered with `item`, or with its metadata (M1)."""
-    metadata = item["metadata"]
-    entry = apply_entry(item, manager) or {}
-    return Record(
-        uid=metadata["uid"],
-        desired=desired,
-        own=blake2b(json.dumps(entry, sort_keys=True).encode(), digest_size=16).hexdigest(),
-        revision=metadata["resourceVersion"],
-        generation=metadata.get("generation"),
-    )
-
-
-def desired_hash(item: Object, key: bytes) -> str:
+def desired_hash(item: object, key: bytes) -> str:
     """Return the hash of what is applied; keyed, as a Secret's plain hash would let anyone try guesses (M9)."""
     text = json.dumps(item, sort_keys=True, separators=(",", ":")).encode()
     return blake2b(text, digest_size=16, key=key).hexdigest()

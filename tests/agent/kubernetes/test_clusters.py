@@ -11,7 +11,7 @@ from tests.parts.control_plane import ControlPlane
 
 async def test_syncs_of_one_cluster_share_a_client_and_ask_once_what_is_served(control_plane: ControlPlane) -> None:
     """However many begin at once: a thousand Syncs are no thousand connections and looks."""
-    clusters = Clusters()
+    clusters = Clusters(b"key")
     try:
         mark = control_plane.audit.mark()
 
@@ -30,7 +30,7 @@ async def test_syncs_of_one_cluster_share_a_client_and_ask_once_what_is_served(c
 
 async def test_one_that_cannot_be_opened_is_tried_again(control_plane: ControlPlane) -> None:
     """A context that is missing today may be there tomorrow; other clusters do not wait for it."""
-    clusters = Clusters()
+    clusters = Clusters(b"key")
     try:
         for _ in range(2):
             with pytest.raises(ClusterError, match="nowhere"):

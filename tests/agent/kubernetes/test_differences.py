@@ -1,6 +1,6 @@
 """What a dry run says before, and what an apply does then, on a real API server: they are the same."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 import pytest
@@ -12,7 +12,7 @@ from agent.core.kubernetes.object import Object
 from agent.core.kubernetes.policy import Conflicts, Done, Policy
 from agent.core.kubernetes.requests import Answer, Method, Request
 from agent.core.kubernetes.shown import compared
-from agent.ports.cluster import Cluster, ClusterError
+from agent.ports.cluster import ClusterError, WatchedCluster
 from agent.ports.inventory import Held
 from tests.agent.kubernetes.cluster import TWO, Hand, config_map, deployment, policy
 
@@ -116,13 +116,16 @@ async def test_what_would_not_be_applied_is_no_change_but_a_problem(hand: Hand) 
 class Away:
     """A cluster that goes away in the middle."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: WatchedCluster) -> None:
         self.cluster = cluster
 
     async def send(self, request: Request) -> Answer:
         if request.method is Method.PATCH:
             raise ClusterError("https://cluster: no answer")
         return await self.cluster.send(request)
+
+    def watch(self, request: Request, *, silence_s: float) -> AsyncGenerator[Object | None]:
+        return self.cluster.watch(request, silence_s=silence_s)
 
 
 async def test_a_cluster_that_goes_away_meanwhile_is_one_error(hand: Hand) -> None:

@@ -15,7 +15,13 @@ from agent.core.kubernetes.object import GroupKind, ObjectId
 
 TEXT = st.text(max_size=20)
 RECORDS = st.builds(
-    Record, uid=TEXT, desired=TEXT, own=TEXT, revision=TEXT, generation=st.none() | st.integers(0, 2**63)
+    Record,
+    uid=TEXT,
+    desired=TEXT,
+    own=TEXT,
+    revision=TEXT,
+    generation=st.none() | st.integers(0, 2**63),
+    rest=TEXT,
 )
 IDS = st.builds(ObjectId, st.builds(GroupKind, TEXT, TEXT), TEXT, TEXT)
 MEMBERS = st.lists(
@@ -50,7 +56,7 @@ def test_anything_else_is_damage(packed: bytes) -> None:
         pytest.param(["", "ConfigMap", "shop", "a"], id="no version"),
         pytest.param(["", "ConfigMap", "shop", "a", "v1", "uid"], id="half a record"),
         pytest.param(["", "ConfigMap", "shop", None, "v1"], id="no name"),
-        pytest.param(["", "ConfigMap", "shop", "a", "v1", "u", "d", "o", "7", True], id="no generation"),
+        pytest.param(["", "ConfigMap", "shop", "a", "v1", "u", "d", "o", "7", "r", True], id="no generation"),
         pytest.param({"kind": "ConfigMap"}, id="no row"),
     ],
 )

@@ -9,6 +9,7 @@ from agent.adapters.kubernetes.client import Client
 from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
 from agent.core.kubernetes.object import Object
 from agent.core.kubernetes.requests import Answer, Content, Method, Request
+from tests.agent.kubernetes.account import admit
 from tests.parts.control_plane import ControlPlane
 
 
@@ -96,20 +97,6 @@ async def test_a_quota_that_is_used_up(client: Client, control_plane: ControlPla
         await asyncio.sleep(0.1)
     assert found is not None
     assert found.kind is RefusalKind.QUOTA
-
-
-def admit(plane: ControlPlane, namespace: str, *rules: Object) -> str:
-    """Give the default account of a namespace rights there; returns who that is."""
-    group, binding = (
-        "rbac.authorization.k8s.io",
-        {"name": "some", "apiGroup": "rbac.authorization.k8s.io", "kind": "Role"},
-    )
-    root = f"/apis/{group}/v1/namespaces/{namespace}"
-    plane.ask("POST", f"{root}/roles", item("Role", "some", f"{group}/v1", rules=list(rules)))
-    who = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
-    bound = item("RoleBinding", "some", f"{group}/v1", subjects=[who], roleRef=binding)
-    plane.ask("POST", f"{root}/rolebindings", bound)
-    return f"system:serviceaccount:{namespace}:default"
 
 
 async def test_rights_that_nobody_may_give_away(client: Client, control_plane: ControlPlane, namespace: str) -> None:

@@ -48,11 +48,17 @@ class Audit:
             return begin + log.read(end - begin).rfind(b"\n") + 1
 
     def since(self, mark: int, wanted: Callable[[Asked], bool] = lambda _: True) -> list[Asked]:
-        """Return the requests that were answered since `mark`, in that order."""
+        """Return the requests that were answered since `mark`, in that order; a watch when its answer began."""
         with self._path.open("rb") as log:
             log.seek(mark)
-            asked = [_read(orjson.loads(line)) for line in log if line.endswith(b"\n")]
+            events = [orjson.loads(line) for line in log if line.endswith(b"\n")]
+        asked = [_read(event) for event in events if not _is_end_of_watch(event)]
         return [each for each in asked if wanted(each)]
+
+
+def _is_end_of_watch(event: dict[str, Any]) -> bool:
+    is_end = event["verb"] == "watch" and event["stage"] == "ResponseComplete"
+    return is_end and bool(event.get("responseStatus", {}).get("code") == 200)
 
 
 def _read(event: dict[str, Any]) -> Asked:

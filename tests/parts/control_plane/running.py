@@ -99,6 +99,14 @@ class ControlPlane:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(_STOP_S)
 
+    def restart_api(self) -> None:
+        """Kill the API server, and start it again. Blocks."""
+        process = self._processes.pop("api")
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(_STOP_S)
+        self._start("api", self._api_command())
+        self._wait("the API server", self._is_ready)
+
     def write_kubeconfig(self, path: Path, user: str, *, namespace: str = "default") -> None:
         """Write a kubeconfig for a user who was admitted."""
         access: Mapping[str, Any] = {
