@@ -23,7 +23,7 @@ from agent.core.kubernetes.fields import entries
 from agent.core.kubernetes.inventory import Member, Record
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.object import Object, ObjectId
-from agent.core.kubernetes.options import How, Options, options_of
+from agent.core.kubernetes.options import How, Options
 from agent.core.kubernetes.ownership import desired_hash
 from agent.core.kubernetes.policy import Action, Done, Policy, Undone
 from agent.core.kubernetes.requests import Answer
@@ -70,7 +70,7 @@ class Applier:
         return Undone(id=desired.id, origin=desired.manifest.origin, problem=problem, passes=passes)
 
     async def _apply(self, desired: Desired, record: Record | None) -> Done:
-        options = options_of(desired.item)
+        options = desired.options
         if options.how is How.IGNORE:
             return Done(id=desired.id, action=Action.SKIPPED, record=record, notes=("is left alone, as it asks",))
         if options.how is How.IF_NOT_PRESENT and (found := await self._metadata(desired)) is not None:

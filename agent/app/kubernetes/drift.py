@@ -15,7 +15,7 @@ from agent.core.kubernetes.insync import Verdict, Wanted, judge
 from agent.core.kubernetes.inventory import Record
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.object import ObjectId
-from agent.core.kubernetes.options import How, options_of
+from agent.core.kubernetes.options import How
 from agent.core.kubernetes.pacing import Confirmations, Fights
 from agent.core.kubernetes.policy import Done, Undone
 from agent.core.kubernetes.seen import Marked, Seen, is_later
@@ -80,13 +80,20 @@ class Drift:
         self._fights = Fights()
 
     async def ready(self, desired: Sequence[Desired], held: Held) -> None:
-        """Begin to watch these; wait for what is there, where any of it may be as it is to be."""
-        self._watching.want(self._sync, {each.id: each.resource for each in desired}, self._hear)
+        """Watch these, and wait for what is there, where any of it may be as it is to be.
+
+        What was never applied is watched once it was: until then every event would be of our own doing.
+        """
         ids = {each.id for each in desired}
         for which in self._known.keys() - ids:
             self._forget(which)
         if any(member.record is not None for which, member in held.members.items() if which in ids):
+            self.watch(desired)
             await self._watching.settle(self._sync, _SETTLE_S)
+
+    def watch(self, desired: Iterable[Desired]) -> None:
+        """Watch these, and nothing else."""
+        self._watching.want(self._sync, {each.id: each.resource for each in desired}, self._hear)
 
     def needs(self, desired: Desired, text: str, record: Record | None) -> bool:
         """Whether an object needs a request now, or is left for whoever applies to say so.
@@ -96,7 +103,7 @@ class Drift:
             text: the keyed hash of what is applied.
             record: of its last PATCH.
         """
-        which, how = desired.id, options_of(desired.item).how
+        which, how = desired.id, desired.options.how
         wanted = Wanted(
             desired=text,
             manager=self._manager,

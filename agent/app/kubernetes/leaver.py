@@ -15,7 +15,7 @@ from agent.core.kubernetes.ignoring import ignored
 from agent.core.kubernetes.leaving import HANDOVER, Owns, handed_over, leave
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.object import Object, ObjectId
-from agent.core.kubernetes.options import How, options_of
+from agent.core.kubernetes.options import How
 from agent.core.kubernetes.ownership import is_syncs
 from agent.core.kubernetes.pointer import MISSING, Pointer, at, is_in_list, put, shown
 from agent.core.kubernetes.policy import Policy
@@ -131,7 +131,7 @@ class Leaver:
 
     def _ours(self, desired: Desired) -> Owns:
         """Return what says whether an entry is ours, or may be made ours by this apply."""
-        takes_over = options_of(desired.item).how is How.OVERRIDE
+        takes_over = desired.options.how is How.OVERRIDE
         return lambda entry: is_syncs(entry) or (takes_over and is_overridden(entry))
 
     async def _live(self, desired: Desired) -> Object | None:

@@ -14,7 +14,7 @@ from agent.core.kubernetes.inventory import Member
 from agent.core.kubernetes.leftovers import without_leftovers
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.object import Object, ObjectId
-from agent.core.kubernetes.options import How, options_of
+from agent.core.kubernetes.options import How
 from agent.core.kubernetes.policy import Policy
 from agent.core.kubernetes.prune import stale, why_kept
 from agent.core.kubernetes.requests import Answer
@@ -87,7 +87,7 @@ def _is_known(held: Held, desired: Desired) -> bool:
 async def _applied(
     cluster: Cluster, desired: Desired, policy: Policy, leaver: Leaver, *, known: bool
 ) -> Difference | None:
-    options = options_of(desired.item)
+    options = desired.options
     live = await _live(cluster, desired.path)
     if options.how is How.IGNORE or (options.how is How.IF_NOT_PRESENT and live is not None):
         return None

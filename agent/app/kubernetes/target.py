@@ -109,6 +109,7 @@ class ClusterTarget:
                 raise TargetError("", problem, permanent=True) from None
             except (ClusterError, InventoryError) as error:
                 raise TargetError("", str(error), permanent=False) from None
+            drift.watch(desired)
             self._saying.unwatched(drift.unwatched())
             refuse_undone(result)
             self._applied = (tree, desired)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from agent.core.kubernetes.fault import Fault
 from agent.core.kubernetes.forms import reform
 from agent.core.kubernetes.object import GroupKind, Manifest, Object, ObjectId, split_version
+from agent.core.kubernetes.options import Options, options_of
 from agent.core.kubernetes.resources import Resource, Resources, defined_by
 from agent.core.kubernetes.sizes import too_large
 from agent.core.kubernetes.twins import twins
@@ -41,11 +42,13 @@ class Desired:
         id: which, with the namespace that it will be in.
         manifest: the object and where it was written.
         resource: where the server has its kind.
+        options: what its annotations ask for.
     """
 
     id: ObjectId
     manifest: Manifest
     resource: Resource
+    options: Options
 
     @property
     def item(self) -> Object:
@@ -145,7 +148,9 @@ def _desired(manifest: Manifest, served: Resources, namespace: str, faults: list
         item["metadata"]["namespace"] = namespace
     if _refuse(manifest, [*reform(item), *twins(item), *too_large(item)], faults):
         return None
-    return Desired(id=ObjectId.of(item), manifest=replace(manifest, item=item), resource=resource)
+    return Desired(
+        id=ObjectId.of(item), manifest=replace(manifest, item=item), resource=resource, options=options_of(item)
+    )
 
 
 def _not_served(item: Object, served: Resources) -> str:

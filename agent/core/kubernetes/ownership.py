@@ -1,8 +1,9 @@
 """Whose an object is: a Sync's by its label and its field manager's entry together, never by one of them (M5)."""
 
-import json
 from hashlib import blake2b
 from typing import Final
+
+import orjson
 
 from agent.core.kubernetes.applyset import PART_OF
 from agent.core.kubernetes.fields import Entry, apply_entry
@@ -41,5 +42,5 @@ def is_member(item: Object, manager: str, parent: str) -> bool:
 
 def desired_hash(item: object, key: bytes) -> str:
     """Return the hash of what is applied; keyed, as a Secret's plain hash would let anyone try guesses (M9)."""
-    text = json.dumps(item, sort_keys=True, separators=(",", ":")).encode()
+    text = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
     return blake2b(text, digest_size=16, key=key).hexdigest()

@@ -3,11 +3,12 @@
 An object has kilobytes of managed fields, and there are thousands of objects: entries are kept as hashes.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
+
+import orjson
 
 from agent.core.kubernetes.applyset import PART_OF
 from agent.core.kubernetes.fields import Entry, entries
@@ -140,4 +141,4 @@ def _shortened(value: str) -> str:
 
 
 def _hash(value: Iterable[Any] | Mapping[str, Any] | str, size: int) -> str:
-    return blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=size).hexdigest()
+    return blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=size).hexdigest()

@@ -15,7 +15,7 @@ from agent.core.kubernetes.applyset import PART_OF
 from agent.core.kubernetes.fields import apply_entry
 from agent.core.kubernetes.insync import Verdict, Wanted, judge
 from agent.core.kubernetes.object import Object
-from agent.core.kubernetes.options import How, options_of
+from agent.core.kubernetes.options import How
 from agent.core.kubernetes.ownership import desired_hash
 from agent.core.kubernetes.seen import Marked
 from tests.agent.kubernetes.cluster import ONE, Hand, config_map, deployment
@@ -194,7 +194,7 @@ async def test_no_drift_is_missed_and_no_request_is_wasted(name: str, hand: Hand
         labels = (live["metadata"].get("labels") or {}) if live is not None else {}
         await follows.sees("web", live if PART_OF in labels else None)
         text = desired_hash([wanted.item, ()], b"key")
-        how = options_of(wanted.item).how
+        how = wanted.options.how
         what = Wanted(desired=text, manager=ONE, marked=Marked.by(wanted.item), takes_over=how is How.OVERRIDE)
         verdict = judge(what, made.record, follows.seen("web"), horizon=follows.collection.horizon)
         if live is not None and live["metadata"].get("finalizers"):

@@ -60,9 +60,8 @@ IDS = st.lists(st.builds(ObjectId, KINDS, st.just("shop"), st.text("ab", min_siz
 
 def desired(which: ObjectId) -> Desired:
     resource = Resource(kind=which.kind, version="v1", plural="x", namespaced=True)
-    return Desired(
-        id=which, manifest=Manifest(item={}, origin=Origin(path="a", document=1, line=1)), resource=resource
-    )
+    manifest = Manifest(item={}, origin=Origin(path="a", document=1, line=1))
+    return Desired(id=which, manifest=manifest, resource=resource, options=Options())
 
 
 @given(IDS)
