@@ -3,10 +3,11 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -17,12 +18,22 @@ from bellpull.cli.demo.program import WorldError
 from bellpull.cli.demo.steps import STEPS, Happened, Step, StepFailedError
 from bellpull.cli.demo.world import World, world
 
+if TYPE_CHECKING:
+    from bellpull.cli.demo.cluster import ClusterServed
+
 __all__ = ["run"]
 
 _INTERRUPTED: Final = 130
 
 
-def run(*, stay: bool, ci: bool, as_json: bool, queue: tuple[str, Access] | None = None) -> int:
+def run(
+    *,
+    stay: bool,
+    ci: bool,
+    as_json: bool,
+    queue: tuple[str, Access] | None = None,
+    cluster: tuple[Path | None, str | None] | None = None,
+) -> int:
     """Run all steps, showing each as it happens; return 0 if every promise was kept, 1 if not, 130 if interrupted.
 
     Args:
@@ -30,12 +41,13 @@ def run(*, stay: bool, ci: bool, as_json: bool, queue: tuple[str, Access] | None
         ci: print plain lines, without waiting for anybody.
         as_json: print one object instead of lines.
         queue: RabbitMQ's URL, and the way to its management API; without, the gateway's own stream is used.
+        cluster: a kubeconfig and its context, the usual ones where they are none; without, a folder is served.
 
     Raises:
-        FailureError: the management API cannot be used.
+        FailureError: the management API, or the cluster, cannot be used.
     """
     try:
-        return asyncio.run(_interruptible(_run(stay=stay and not ci, as_json=as_json, queue=queue)))
+        return asyncio.run(_interruptible(_run(stay=stay and not ci, as_json=as_json, queue=queue, cluster=cluster)))
     except asyncio.CancelledError:
         return _INTERRUPTED
     except (WorldError, GitServerError) as error:
@@ -52,16 +64,26 @@ async def _interruptible(running: Coroutine[Any, Any, int]) -> int:
     return await running
 
 
-async def _run(*, stay: bool, as_json: bool, queue: tuple[str, Access] | None) -> int:
+async def _run(
+    *,
+    stay: bool,
+    as_json: bool,
+    queue: tuple[str, Access] | None,
+    cluster: tuple[Path | None, str | None] | None,
+) -> int:
     began = monotonic()
     if not as_json:
         between = "" if queue is None else f" RabbitMQ at {queue[0]} is between the last two."
-        print(f"A Git server, a gateway and an agent, each a process of its own, on loopback.{between}\n", flush=True)
+        print(f"A Git server, a gateway and an agent, each a process of its own, on loopback.{between}", flush=True)
     async with AsyncExitStack() as stack:
         there = None if queue is None else await stack.enter_async_context(place(*queue))
-        made = await stack.enter_async_context(world(place=there))
+        served = None if cluster is None else await stack.enter_async_context(_namespace(*cluster))
+        if not as_json:
+            print()
+        prepare = None if served is None else served.prepare
+        made = await stack.enter_async_context(world(prepare, place=there, served=served))
         print(f"started in {monotonic() - began:.1f} s", file=sys.stderr)
-        results = [await _take(step, made, quiet=as_json) for step in STEPS]
+        results = [await _take(step, made, quiet=as_json) for step in _steps(cluster=served is not None)]
         if as_json:
             print(orjson.dumps(_summary(results)).decode())
         if stay:
@@ -70,6 +92,25 @@ async def _run(*, stay: bool, as_json: bool, queue: tuple[str, Access] | None) -
     if not as_json:
         print(f"{'All' if ok else 'Not all'} of {len(results)} promises kept, in {monotonic() - began:.1f} s.")
     return 0 if ok else 1
+
+
+@asynccontextmanager
+async def _namespace(kubeconfig: Path | None, context: str | None) -> AsyncIterator["ClusterServed"]:
+    # Their library takes a second: only where a cluster was asked for.
+    from bellpull.cli.demo.cluster import cluster_served
+
+    async with cluster_served(kubeconfig, context) as served:
+        where = f"the namespace {served.namespace} of the cluster at {served.url}"
+        print(f"What is served is in {where}; it is deleted at the end.", file=sys.stderr, flush=True)
+        yield served
+
+
+def _steps(*, cluster: bool) -> tuple[Step, ...]:
+    if not cluster:
+        return STEPS
+    from bellpull.cli.demo.cluster_steps import CLUSTER_STEPS
+
+    return (*STEPS, *CLUSTER_STEPS)
 
 
 async def _take(step: Step, made: World, *, quiet: bool) -> dict[str, Any]:
@@ -98,6 +139,7 @@ def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 async def _stay(made: World) -> None:
     print(f"Everything stays up, below {made.folder}; interrupt to end it.")
-    print(f"  served folder  {made.site}\n  repository     {made.clone_url}")
+    print(f"  served folder  {made.site}" if made.site.exists() else "  served         in the cluster")
+    print(f"  repository     {made.clone_url}")
     print(f"  webhooks       {made.hooks_url}\n  state          {made.console_url}/metrics")
     await asyncio.Event().wait()

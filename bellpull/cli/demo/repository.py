@@ -3,6 +3,7 @@
 import hmac
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -83,9 +84,12 @@ class Repository:
         _git("clone", "--quiet", str(bare), str(clone))
         _git("-C", str(clone), "checkout", "--quiet", "-B", "main")
 
-    def push(self, files: dict[str, str], message: str) -> Push:
-        """Commit these files and push."""
+    def push(self, files: Mapping[str, str | None], message: str) -> Push:
+        """Commit these files (None is one that goes) and push."""
         for path, content in files.items():
+            if content is None:
+                (self._clone / path).unlink()
+                continue
             (self._clone / path).parent.mkdir(parents=True, exist_ok=True)
             (self._clone / path).write_text(content)
         self._run("add", "--all")

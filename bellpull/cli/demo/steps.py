@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from bellpull.cli.demo.world import World
 
-__all__ = ["STEPS", "Happened", "Step", "StepFailedError"]
+__all__ = ["STEPS", "WELL", "Happened", "Step", "StepFailedError", "expect"]
 
 
-_WELL: Final = ("applied", "unchanged")
+WELL: Final = ("applied", "unchanged")
 """Unchanged: a run for an earlier push found it in Git already."""
 
 
@@ -43,7 +43,7 @@ class Step:
 async def _push(world: World) -> Happened:
     push = await world.push({"index.html": "hello 1\n"}, "Say hello")
     delivery = await world.deliver(push)
-    _expect(delivery.status == 202, f"the gateway answered {delivery.status}, not 202")
+    expect(delivery.status == 202, f"the gateway answered {delivery.status}, not 202")
     live = await world.shows("index.html", "hello 1\n")
     hops = _hops(await world.answer(push.after))
     way = ", ".join(f"{name} {ms:.0f}" for name, ms in hops.items())
@@ -53,10 +53,10 @@ async def _push(world: World) -> Happened:
 async def _forged(world: World) -> Happened:
     push = await world.push({"index.html": "not announced\n"}, "Unannounced")
     delivery = await world.deliver(push, secret=b"a guess")
-    _expect(delivery.status == 401, f"the gateway answered {delivery.status}, not 401")
+    expect(delivery.status == 401, f"the gateway answered {delivery.status}, not 401")
     async with world.session.get(f"{world.console_url}/api/v1/commits/{push.after}") as response:
-        _expect(response.status == 404, "the gateway knows of the forged commit")
-    _expect(world.read("index.html") == "hello 1\n", "the site changed")
+        expect(response.status == 404, "the gateway knows of the forged commit")
+    expect(await world.served.read("index.html") == "hello 1\n", "the site changed")
     return Happened(text="answered 401, nothing was stored, no agent heard of it, the site is what it was")
 
 
@@ -67,15 +67,15 @@ async def _revert(world: World) -> Happened:
     await world.shows("news.html", "oops\n")
     delivery = await world.deliver(await world.revert())
     gone = await world.gone("news.html")
-    _expect(world.read("index.html") == "hello 1\n", "the first page is not what it was")
+    expect(await world.served.read("index.html") == "hello 1\n", "the first page is not what it was")
     return Happened(text=f"`git revert` and a push: the site was back {_ms(gone - delivery.sent)} after the webhook")
 
 
 async def _drift(world: World) -> Happened:
     edited = monotonic()
-    (world.site / "index.html").write_text("defaced\n")
+    await world.served.deface("index.html", "defaced\n")
     undone = await world.shows("index.html", "hello 1\n")
-    return Happened(text=f"undone {_ms(undone - edited)} after the edit, by a release made anew from Git")
+    return Happened(text=f"undone {_ms(undone - edited)} after the edit: the page is what Git says")
 
 
 async def _burst(world: World) -> Happened:
@@ -84,10 +84,10 @@ async def _burst(world: World) -> Happened:
     deliveries = [await world.deliver(push) for push in pushes]
     live = await world.shows("index.html", "burst 10\n")
     words = [(await world.answer(push.after))["syncs"][0]["word"] for push in pushes]
-    _expect(words[-1] in _WELL, f"the last push ended as {words[-1]}")
-    _expect(set(words) <= {*_WELL, "superseded"}, f"the pushes ended as {words}")
+    expect(words[-1] in WELL, f"the last push ended as {words[-1]}")
+    expect(set(words) <= {*WELL, "superseded"}, f"the pushes ended as {words}")
     writes = world.agent.said("said", word="applied") - before
-    _expect(writes < len(pushes), f"{writes} runs wrote for {len(pushes)} pushes")
+    expect(writes < len(pushes), f"{writes} runs wrote for {len(pushes)} pushes")
     return Happened(
         text=f"the tenth was live {_ms(live - deliveries[0].sent)} after the first webhook; the site was written "
         f"{_times(writes)}, {words.count('superseded')} pushes ended as superseded, none without a word"
@@ -99,13 +99,13 @@ async def _gateway_killed(world: World) -> Happened:
     world.agent.hold()
     delivery = await world.deliver(push)
     await world.gateway.kill()
-    _expect(delivery.status == 202, f"the gateway answered {delivery.status}, not 202")
+    expect(delivery.status == 202, f"the gateway answered {delivery.status}, not 202")
     world.agent.release()
     again = monotonic()
     await world.gateway.start("listening")
     live = await world.shows("index.html", "survived\n")
     word = (await world.answer(push.after))["syncs"][0]["word"]
-    _expect(word in _WELL, f"the push ended as {word}")
+    expect(word in WELL, f"the push ended as {word}")
     return Happened(text=f"the push was on disk: live {_ms(live - again)} after the restart began, and {word}")
 
 
@@ -114,13 +114,13 @@ async def _agent_away(world: World) -> Happened:
     pushes = [await world.push({"index.html": f"away {number}\n"}, f"Away {number}") for number in range(1, 4)]
     for push in pushes:
         await world.deliver(push)
-    _expect(world.read("index.html") == "survived\n", "the site changed while the agent was away")
+    expect(await world.served.read("index.html") == "survived\n", "the site changed while the agent was away")
     again = monotonic()
     await world.agent.start("hearing the gateway")
     live = await world.shows("index.html", "away 3\n")
     words = [(await world.answer(push.after))["syncs"][0]["word"] for push in pushes]
-    _expect(words[-1] in _WELL, f"the last push ended as {words[-1]}")
-    _expect(set(words[:-1]) == {"superseded"}, f"the pushes ended as {words}")
+    expect(words[-1] in WELL, f"the last push ended as {words[-1]}")
+    expect(set(words[:-1]) == {"superseded"}, f"the pushes ended as {words}")
     return Happened(
         text=f"what ran kept running; the third push was live {_ms(live - again)} after the agent's start began, "
         "the first two ended as superseded"
@@ -148,7 +148,7 @@ STEPS: Final[tuple[Step, ...]] = (
     ),
     Step(
         name="drift",
-        done="somebody edited a served file by hand",
+        done="somebody edited a served page by hand",
         feared="the server is no longer what Git says, and nobody knows",
         run=_drift,
     ),
@@ -193,6 +193,11 @@ def _times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
-def _expect(kept: bool, message: str) -> None:  # noqa: FBT001 - it reads as an assertion
+def expect(kept: bool, message: str) -> None:  # noqa: FBT001 - it reads as an assertion
+    """Go on where a promise was kept.
+
+    Raises:
+        StepFailedError: it was not; `message` says what was.
+    """
     if not kept:
         raise StepFailedError(message)

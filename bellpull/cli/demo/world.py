@@ -9,7 +9,7 @@ import contextlib
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +25,7 @@ from bellpull.cli.demo.git_server import GitServer
 from bellpull.cli.demo.place import Place
 from bellpull.cli.demo.program import Program, WorldError, tail
 from bellpull.cli.demo.repository import Push, Repository, sign
+from bellpull.cli.demo.served import FolderServed, Served
 
 __all__ = ["Delivery", "World", "world"]
 
@@ -51,6 +52,7 @@ class World:
     site: Path
     repository: Repository
     git_url: str
+    served: Served
     hooks_url: str
     agents_url: str
     console_url: str
@@ -65,9 +67,9 @@ class World:
         """URL of the repository."""
         return f"{self.git_url}/{_NAME}.git"
 
-    async def push(self, files: dict[str, str], message: str) -> Push:
-        """Commit and push to the repository; no webhook yet."""
-        return await _whole(self.repository.push, files, message)
+    async def push(self, pages: Mapping[str, str | None], message: str) -> Push:
+        """Commit these pages (None is one that goes), and push; no webhook yet."""
+        return await _whole(self.repository.push, self.served.written(pages), message)
 
     async def revert(self) -> Push:
         """Revert the last commit and push."""
@@ -90,28 +92,23 @@ class World:
             return Delivery(status=response.status, events=tuple(events), sent=sent)
 
     async def shows(self, name: str, content: str) -> float:
-        """Wait until the served folder has `content` in the file `name`; return when (monotonic clock)."""
-        path = self.site / name
+        """Wait until the page `name` says `content`; return when (monotonic clock)."""
         end = monotonic() + _PATIENCE_S
         while monotonic() < end:
-            if _read(path) == content:
+            if await self.served.read(name) == content:
                 return monotonic()
             await asyncio.sleep(0.002)
         logs = f"{tail(self.gateway.log)}\n{tail(self.agent.log)}"
-        raise WorldError(f"{path} did not become {content!r} within {_PATIENCE_S:.0f} s\n{logs}")
+        raise WorldError(f"{name} did not become {content!r} within {_PATIENCE_S:.0f} s\n{logs}")
 
     async def gone(self, name: str) -> float:
-        """Wait until the served folder has no file `name`; return when (monotonic clock)."""
+        """Wait until there is no page `name`; return when (monotonic clock)."""
         end = monotonic() + _PATIENCE_S
-        while _read(self.site / name) is not None:
+        while await self.served.read(name) is not None:
             if monotonic() > end:
-                raise WorldError(f"{self.site / name} was still there after {_PATIENCE_S:.0f} s")
+                raise WorldError(f"{name} was still there after {_PATIENCE_S:.0f} s")
             await asyncio.sleep(0.002)
         return monotonic()
-
-    def read(self, name: str) -> str | None:
-        """Return what the served folder has in the file `name`."""
-        return _read(self.site / name)
 
     async def answer(self, commit: str, *, final: bool = True) -> dict[str, Any]:
         """Return the gateway's newest announcement of `commit`, once its Sync has ended it (or been heard)."""
@@ -135,6 +132,7 @@ async def world(
     username: str | None = None,
     password: str | None = None,
     place: Place | None = None,
+    served: Served | None = None,
 ) -> AsyncIterator[World]:
     """Set everything up below a temporary folder, and take it down again.
 
@@ -143,6 +141,7 @@ async def world(
         username: if given, the Git server asks for this user and `password`.
         password: of the user.
         place: where in RabbitMQ, if that is to be between gateway and agent.
+        served: where pages are served from; a folder on this machine unless told otherwise.
 
     Raises:
         WorldError, GitServerError: it cannot be set up here.
@@ -160,6 +159,7 @@ async def world(
             site=folder / "web-1" / "site",
             repository=repository,
             git_url=server.url,
+            served=served or FolderServed(folder / "web-1" / "site"),
             hooks_url=f"http://127.0.0.1:{ports[0]}/hooks/github",
             agents_url=f"http://127.0.0.1:{ports[1]}",
             console_url=f"http://127.0.0.1:{ports[2]}",
@@ -231,10 +231,3 @@ def _free_ports(count: int) -> tuple[int, ...]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return tuple(each.getsockname()[1] for each in sockets)
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
