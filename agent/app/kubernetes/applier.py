@@ -1,12 +1,12 @@
 """Applies one object: one PATCH where nothing is in the way, and what is needed where something is.
 
-An object of which nothing is remembered is first touched without force, so that the API server itself says whose it
-is (M3). One that is known is named by its uid, so that a PATCH can only update it (M8). What tools like kubectl left
-behind is taken over, and where their fields exclude ours, those as well (M4).
+An object is touched without force first, so that the API server itself says whose it is, be it new or known (M3).
+One that is known is named by its uid, so that a PATCH can only update it (M8). What tools like kubectl left behind is
+taken over, and where their fields exclude ours, those as well (M4).
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,7 +18,7 @@ from agent.app.kubernetes.recreate import Recreate
 from agent.app.kubernetes.undone import MovedError, UndoneError
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
-from agent.core.kubernetes.conflicts import Claim, others, stands_in_the_way, verdict
+from agent.core.kubernetes.conflicts import Claim, is_taken, others, owns_near, stands_in_the_way, verdict
 from agent.core.kubernetes.fields import entries
 from agent.core.kubernetes.inventory import Member, Record
 from agent.core.kubernetes.normalise import Desired
@@ -28,7 +28,8 @@ from agent.core.kubernetes.ownership import desired_hash
 from agent.core.kubernetes.policy import Action, Done, Policy, Undone
 from agent.core.kubernetes.requests import Answer
 from agent.core.kubernetes.seen import Marked, record_of
-from agent.core.kubernetes.takeover import Patch, hand_over, is_overridden, take_over
+from agent.core.kubernetes.shown import told
+from agent.core.kubernetes.takeover import Patch, at_version, hand_over, is_overridden, take_over
 from agent.ports.cluster import Cluster, ClusterError
 
 __all__ = ["Applier"]
@@ -103,9 +104,14 @@ class Applier:
 
     async def _update(self, ready: Ready, record: Record, options: Options) -> Answer | None:
         """Apply to the object that is known; None where it is not there any more, or is another."""
-        desired = ready.desired
-        answer = await self._send(desired, self._item(desired, record.uid, ready.version), force=True)
+        desired, item = ready.desired, self._item(ready.desired, record.uid, ready.version)
+        answer = await self._send(desired, item, force=False)
         refused = refusal(answer)
+        if refused is not None and refused.kind is RefusalKind.CONFLICT:
+            if is_taken(refused.causes):
+                return None
+            answer = await self._send(desired, item, force=True)
+            refused = refusal(answer)
         if refused is None:
             return answer
         if refused.kind is RefusalKind.MOVED and ready.version is not None and not refused.is_another:
@@ -148,8 +154,14 @@ class Applier:
         Raises:
             UndoneError: nothing is.
         """
+        fields = [cause.field for cause in refused.causes]
+        if refused.kind is RefusalKind.OUTDATED and await self._write(
+            desired, lambda live: at_version(live, desired.resource.api_version)
+        ):
+            raise MovedError
         if refused.kind is RefusalKind.INVALID and options.how is not How.MERGE:
-            fields = [cause.field for cause in refused.causes]
+            if await self._is_at_fault(desired, item, fields):
+                raise UndoneError(told(refused, desired.item), passes=False)
             if await self._rewrite(
                 desired,
                 lambda live: take_over(
@@ -166,9 +178,27 @@ class Applier:
             if isinstance(made, Answer):
                 return made
             raise UndoneError(made, passes=False)
-        hint = "; set the annotation bellpull.dev/force: enabled on it to have it deleted and made anew"
-        more = hint if refused.kind is RefusalKind.IMMUTABLE else ""
-        raise UndoneError(self._advice(desired, refused) + more, passes=refused.passes)
+        raise UndoneError(told(refused, desired.item) + await self._hint(desired, refused), passes=refused.passes)
+
+    async def _is_at_fault(self, desired: Desired, item: Object, fields: Sequence[str]) -> bool:
+        """Whether Git's object alone is refused for the same fields: then nobody else is in its way."""
+        metadata = {name: each for name, each in item["metadata"].items() if name not in ("uid", "resourceVersion")}
+        folder = desired.resource.path(desired.id.namespace)
+        answer = await self._cluster.send(ask.create_to_prove(folder, {**item, "metadata": metadata}))
+        refused = refusal(answer)
+        if refused is None or refused.kind is not RefusalKind.INVALID:
+            return False
+        return not {cause.field for cause in refused.causes}.isdisjoint(fields)
+
+    async def _hint(self, desired: Desired, refused: Refusal) -> str:
+        """Return what a person may do, and who else has a hand in it."""
+        if refused.kind is RefusalKind.IMMUTABLE:
+            return "; set the annotation bellpull.dev/force: enabled on it to have it deleted and made anew"
+        if refused.kind is not RefusalKind.INVALID or (live := await self._metadata(desired)) is None:
+            return ""
+        fields = [cause.field for cause in refused.causes]
+        near = [each for each in entries(live) if each["manager"] != self._policy.manager and owns_near(each, fields)]
+        return f"; set there, too, by {', '.join(dict.fromkeys(each['manager'] for each in near))}" if near else ""
 
     async def _settle(self, desired: Desired, options: Options, answer: Answer, notes: list[str]) -> Answer:
         """Take over what is left behind; return the answer that counts."""
@@ -180,7 +210,7 @@ class Applier:
         cleaned = await self._send(desired, item, force=True)
         refused = refusal(cleaned)
         if refused is not None:
-            raise UndoneError(self._advice(desired, refused), passes=refused.passes)
+            raise UndoneError(told(refused, desired.item), passes=refused.passes)
         notes.append("what kubectl wrote beside Git is taken over")
         return replace(cleaned, status=answer.status)
 
@@ -211,11 +241,15 @@ class Applier:
             return answer.body
         if refused.kind in (RefusalKind.NOT_FOUND, RefusalKind.NO_NAMESPACE, RefusalKind.NO_KIND):
             return None
-        raise UndoneError(self._advice(desired, refused), passes=refused.passes)
+        raise UndoneError(told(refused, desired.item), passes=refused.passes)
 
     async def _rewrite(self, desired: Desired, patch: Callable[[Object], Patch | None]) -> bool:
-        """Write what `patch` makes of the object as it is; False where there is nothing to write."""
+        """Write what `patch` makes of the object as it is, once what may go with that was handed over."""
         await self._leaver.hand_over_all(desired)
+        return await self._write(desired, patch)
+
+    async def _write(self, desired: Desired, patch: Callable[[Object], Patch | None]) -> bool:
+        """Write what `patch` makes of the object as it is; False where there is nothing to write."""
         for _ in range(_ATTEMPTS):
             live = await self._metadata(desired)
             made = patch({**live, "apiVersion": desired.item["apiVersion"]}) if live is not None else None
@@ -225,18 +259,11 @@ class Applier:
             if refused is None:
                 return True
             if refused.kind is not RefusalKind.MOVED:
-                raise UndoneError(self._advice(desired, refused), passes=refused.passes)
+                raise UndoneError(told(refused, desired.item), passes=refused.passes)
         raise UndoneError("it changed each time its managers were written", passes=True)
 
     def _record(self, desired: Desired, item: Object) -> Record:
         return record_of(item, self._policy.manager, self.text(desired), Marked.by(desired.item))
-
-    def _advice(self, desired: Desired, refused: Refusal) -> str:
-        """Return what a refusal says; of a Secret without the server's words, which may quote a value."""
-        if (desired.item["apiVersion"], desired.item["kind"]) != ("v1", "Secret") or not refused.causes:
-            return refused.advice()
-        where = ", ".join(cause.field for cause in refused.causes)
-        return replace(refused, message=f"the API server refused {where} ({refused.kind}, {refused.status})").advice()
 
 
 def _changed(before: Record | None, after: Record, *, created: bool) -> Action:

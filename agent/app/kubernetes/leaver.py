@@ -20,6 +20,7 @@ from agent.core.kubernetes.ownership import is_syncs
 from agent.core.kubernetes.pointer import MISSING, Pointer, at, is_in_list, put, shown
 from agent.core.kubernetes.policy import Policy
 from agent.core.kubernetes.scaling import REPLICAS
+from agent.core.kubernetes.shown import told
 from agent.core.kubernetes.takeover import is_overridden
 from agent.ports.cluster import Cluster
 
@@ -159,7 +160,9 @@ class Leaver:
         if refused is not None and refused.kind in (RefusalKind.MOVED, RefusalKind.CONFLICT, RefusalKind.NOT_FOUND):
             raise MovedError
         if refused is not None:
-            raise UndoneError(f"a field that Git has no longer cannot be kept: {refused.advice()}", passes=False)
+            raise UndoneError(
+                f"a field that Git has no longer cannot be kept: {told(refused, desired.item)}", passes=False
+            )
         return {**live, "metadata": answer.body["metadata"]}
 
 

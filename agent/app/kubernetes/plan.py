@@ -9,7 +9,7 @@ from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.reconcile import WIDTH
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import RefusalKind, refusal
-from agent.core.kubernetes.conflicts import Claim, verdict
+from agent.core.kubernetes.conflicts import Claim, is_taken, verdict
 from agent.core.kubernetes.inventory import Member
 from agent.core.kubernetes.leftovers import without_leftovers
 from agent.core.kubernetes.normalise import Desired
@@ -19,7 +19,7 @@ from agent.core.kubernetes.policy import Policy
 from agent.core.kubernetes.prune import stale, why_kept
 from agent.core.kubernetes.requests import Answer
 from agent.core.kubernetes.resources import Resources
-from agent.core.kubernetes.shown import compared
+from agent.core.kubernetes.shown import compared, told
 from agent.core.kubernetes.takeover import is_overridden
 from agent.ports.cluster import Cluster, ClusterError
 from agent.ports.inventory import Held
@@ -98,21 +98,22 @@ async def _applied(
             ask.apply(desired.path, item, policy.manager, force=force, dry_run=True, whole=True)
         )
 
-    answer = await tried(force=known)
+    answer = await tried(force=False)
     refused = refusal(answer)
     if refused is not None and refused.kind is RefusalKind.CONFLICT:
-        found = verdict(refused.causes, policy, adopt=options.adopt)
-        if found.claim is Claim.LEAVE:
-            return None
-        if found.claim is Claim.REFUSE:
-            return Difference(id=desired.id, problem=found.text)
+        if not known or is_taken(refused.causes):
+            found = verdict(refused.causes, policy, adopt=options.adopt)
+            if found.claim is Claim.LEAVE:
+                return None
+            if found.claim is Claim.REFUSE:
+                return Difference(id=desired.id, problem=found.text)
         answer = await tried(force=True)
         refused = refusal(answer)
     if refused is not None and refused.kind in _NOT_YET:
         before, after = compared(live, item)  # its namespace or kind comes with the same apply
         return Difference(id=desired.id, live=before, planned=after)
     if refused is not None:
-        return Difference(id=desired.id, problem=refused.advice())
+        return Difference(id=desired.id, problem=told(refused, desired.item))
     planned = without_leftovers(answer.body, which=is_overridden) if options.how is How.OVERRIDE else answer.body
     before, after = compared(live, planned)
     return None if before == after else Difference(id=desired.id, live=before, planned=after)

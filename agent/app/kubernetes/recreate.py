@@ -10,12 +10,13 @@ from time import monotonic
 from typing import Final
 
 from agent.core.kubernetes import ask
-from agent.core.kubernetes.answers import RefusalKind, refusal
+from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.object import GroupKind, Object
 from agent.core.kubernetes.policy import Policy
 from agent.core.kubernetes.requests import Answer, Method, Request
-from agent.core.kubernetes.shown import restorable
+from agent.core.kubernetes.shown import restorable, told
+from agent.core.kubernetes.takeover import managed_as
 from agent.ports.cluster import Cluster
 
 __all__ = ["Recreate"]
@@ -65,7 +66,7 @@ class Recreate:
         refused = refusal(made)
         if refused is None:
             return made
-        return f"{refused.advice()}; {await self._put_back(desired, old)}"
+        return f"{told(refused, desired.item)}; {await self._put_back(desired, old)}"
 
     async def _delete(self, desired: Desired) -> Object | str:
         """Delete it just as it was read, and return that, or why it was not; its status may change meanwhile."""
@@ -81,7 +82,7 @@ class Recreate:
                 return found.body
             if refused.kind is not RefusalKind.MOVED:
                 break
-        return f"cannot be deleted to be made anew: {refused.advice() if refused else ''}"
+        return f"cannot be deleted to be made anew: {told(refused, desired.item) if refused else ''}"
 
     async def _doubt(self, desired: Desired, item: Object) -> str | None:
         """Return why a new one might not be taken, None where it was shown that it will be."""
@@ -89,7 +90,7 @@ class Recreate:
         refused = refusal(await self._cluster.send(ask.create_to_prove(folder, item)))
         if refused is None:
             return "it is gone already"
-        return None if refused.kind is RefusalKind.EXISTS else refused.advice()
+        return None if refused.kind is RefusalKind.EXISTS else f"{told(refused, desired.item)}{_own(refused)}"
 
     async def _is_gone(self, desired: Desired, uid: str) -> bool:
         end = monotonic() + _GONE_S
@@ -103,8 +104,20 @@ class Recreate:
     async def _put_back(self, desired: Desired, old: Object) -> str:
         folder = desired.resource.path(desired.id.namespace)
         request = Request(method=Method.POST, path=folder, body=restorable(old), repeatable=False)
-        refused = refusal(await self._cluster.send(request))
-        return "the old one was put back" if refused is None else f"the old one cannot be put back: {refused.message}"
+        answer = await self._cluster.send(request)
+        refused = refusal(answer)
+        if refused is not None:
+            return f"the old one cannot be put back: {told(refused, old)}"
+        # Whose its fields were; where that is not taken, the next apply takes them over.
+        await self._cluster.send(ask.rewrite(desired.path, managed_as(answer.body, old)))
+        return "the old one was put back"
+
+
+def _own(refused: Refusal) -> str:
+    """Return what it means that the old one has what the new one needs: no dry run can show that it would go well."""
+    if refused.kind is RefusalKind.QUOTA or "already allocated" in refused.message:
+        return " (it may be the old one itself that has it: delete that yourself)"
+    return ""
 
 
 def _forbidden(desired: Desired) -> str | None:

@@ -35,6 +35,8 @@ class RefusalKind(StrEnum):
     """Values that the API server does not admit."""
     UNKNOWN_FIELD = "unknown-field"
     """It does not fit the kind's schema."""
+    OUTDATED = "outdated"
+    """What somebody wrote at an older version of the kind cannot be compared with what is applied at this one."""
     DENIED = "denied"
     """A webhook or a policy said no."""
     QUOTA = "quota"
@@ -164,10 +166,13 @@ _IMMUTABLE: Final = re.compile(
     r"field is immutable|is immutable|immutable field|may not change once set|cannot change roleRef"
     r"|updates to [\w ]+ (?:spec )?for fields other than|updates to [\w. ]+ are forbidden|immutable after creation"
 )
-_TYPED: Final = re.compile(
-    r"failed to create typed (?:patch|live) object|failed to convert new object|failed to prune fields"
+_TYPED: Final = re.compile(r"failed to create typed (?:patch|live) object|failed to convert new object \(")
+_OLDER: Final = re.compile(
+    r"request to convert CR to an invalid group/version|failed to (?:convert new object|prune fields): "
     r"|field not declared in schema"
 )
+"""An entry of managedFields is at a version whose schema lacks a field, or that is gone (research: v1 to v2)."""
+_UNDECLARED: Final = re.compile(r"(\.[^\n]*?): field not declared in schema")
 
 _LACKS: Final = re.compile(r'User "[^"]*" cannot |user "[^"]*" \(groups=.*\) is attempting to grant', re.DOTALL)
 """RBAC's words; whatever else answers 403 is a rule about the object (limits, Pod Security), and no right helps."""
@@ -186,6 +191,7 @@ _TABLE: Final[tuple[tuple[RefusalKind, _Holds], ...]] = (
     (RefusalKind.BUSY, lambda status, *_: status == 429),
     (RefusalKind.TOO_LARGE, lambda status, _, message, __: status == 413 or "request is too large" in message),
     (RefusalKind.UNKNOWN_FIELD, lambda _, __, message, ___: bool(_TYPED.search(message))),
+    (RefusalKind.OUTDATED, lambda _, __, message, ___: bool(_OLDER.search(message))),
     (RefusalKind.WEBHOOK_DOWN, lambda _, __, message, ___: "failed calling webhook" in message),
     (RefusalKind.DENIED, lambda status, _, message, __: status < 500 and bool(_DENIED.search(message))),
     (
@@ -226,11 +232,17 @@ _TABLE: Final[tuple[tuple[RefusalKind, _Holds], ...]] = (
 def _advice(refused: Refusal) -> str:
     if refused.kind is RefusalKind.FORBIDDEN:
         return _rule_to_add(refused.message)
+    if refused.kind is RefusalKind.UNKNOWN_FIELD and (unknown := _UNDECLARED.findall(refused.message)):
+        are = "are" if len(unknown) > 1 else "is"
+        names = ", ".join(sorted(each.rpartition("): ")[2] for each in unknown))
+        return f"; {names} {are} not in the schema of the kind (its installed CRD, or the API server's own){_MEND}"
     return _ADVICE.get(refused.kind, "")
 
 
+_MEND: Final = "; mend the manifest, or the schema: nothing is dropped silently"
 _ADVICE: Final = {
-    RefusalKind.UNKNOWN_FIELD: "; mend the manifest, or the schema: nothing is dropped silently",
+    RefusalKind.UNKNOWN_FIELD: _MEND,
+    RefusalKind.OUTDATED: "; its managedFields are at another version of the kind: an apply brings them to this one",
     RefusalKind.NO_NAMESPACE: "; add the namespace to the manifests, or make it",
     RefusalKind.NO_KIND: "; its CRD is not installed, or serves another version",
     RefusalKind.WEBHOOK_DOWN: "; it is tried again, as the webhook may come back",

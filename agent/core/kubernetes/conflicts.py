@@ -8,10 +8,10 @@ from typing import Final, assert_never
 
 from agent.core.kubernetes.answers import Cause
 from agent.core.kubernetes.applyset import PART_OF
-from agent.core.kubernetes.fields import Entry, paths
+from agent.core.kubernetes.fields import Entry, items, paths
 from agent.core.kubernetes.policy import Conflicts, Policy
 
-__all__ = ["Claim", "Verdict", "others", "shown", "stands_in_the_way", "verdict"]
+__all__ = ["Claim", "Verdict", "is_taken", "others", "owns_near", "shown", "stands_in_the_way", "verdict"]
 
 _MAX_SHOWN: Final = 5
 _INDEX: Final = re.compile(r"\[[^\]]*\]")
@@ -57,6 +57,11 @@ def verdict(causes: Sequence[Cause], policy: Policy, *, adopt: bool) -> Verdict:
             assert_never(policy.conflicts)
 
 
+def is_taken(causes: Iterable[Cause]) -> bool:
+    """Whether another applied its own label since: the object is another Sync's, or of a set of another tool."""
+    return any(cause.field.endswith(PART_OF) and " using " not in cause.message for cause in causes)
+
+
 def others(causes: Iterable[Cause]) -> tuple[str, ...]:
     """Return the managers that conflicts are with, each once."""
     return tuple(dict.fromkeys(cause.manager for cause in causes if cause.manager is not None))
@@ -70,14 +75,18 @@ def shown(causes: Sequence[Cause]) -> str:
 
 
 def stands_in_the_way(entry: Entry, fields: Iterable[str]) -> bool:
-    """Whether a manager wrote fields of which a refusal names one, or one above or below (M4).
+    """Whether a manager wrote, and did not apply, fields of which a refusal names one, or one above or below (M4)."""
+    return entry.get("operation") == "Update" and not entry.get("subresource") and owns_near(entry, fields)
+
+
+def owns_near(entry: Entry, fields: Iterable[str]) -> bool:
+    """Whether a manager owns one of the fields, one above or below, or one beside it in its item of a list.
 
     Fields are compared without the items they are in, as a refusal has an item's place and an entry its key.
     """
-    if entry.get("operation") != "Update" or entry.get("subresource"):
-        return False
     named = [f".{_INDEX.sub('', field)}" for field in fields if field]
-    owned = [_INDEX.sub("", path) for path in paths(entry.get("fieldsV1") or {})]
+    known = entry.get("fieldsV1") or {}
+    owned = {_INDEX.sub("", path) for path in (*paths(known), *items(known))}
     return any(_is_within(one, other) or _is_within(other, one) for one in named for other in owned)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from agent.core.kubernetes.object import Object
 
-__all__ = ["Entry", "Fields", "apply_entry", "entries", "item_of", "paths", "union"]
+__all__ = ["Entry", "Fields", "apply_entry", "entries", "item_of", "items", "paths", "union"]
 
 Fields: TypeAlias = Mapping[str, Any]
 """`fieldsV1`."""
@@ -31,6 +31,11 @@ def union(one: Fields, other: Fields) -> Fields:
 def paths(fields: Fields) -> Iterator[str]:
     """Yield the fields for people, such as `.spec.template.spec.containers[name="web"].image`."""
     yield from _paths(fields, "")
+
+
+def items(fields: Fields) -> Iterator[str]:
+    """Yield the items of lists that are owned themselves, for people."""
+    yield from _items(fields, "")
 
 
 def entries(item: Object) -> list[Entry]:
@@ -64,6 +69,15 @@ def _paths(fields: Fields, so_far: str) -> Iterator[str]:
         yield so_far or _ITSELF
     for step, each in inner.items():
         yield from _paths(each if isinstance(each, Mapping) else {}, so_far + _step(step))
+
+
+def _items(fields: Fields, so_far: str) -> Iterator[str]:
+    for step, each in fields.items():
+        place = so_far + _step(step)
+        if isinstance(each, Mapping) and step != _ITSELF:
+            if step.startswith("k:") and _ITSELF in each:
+                yield place
+            yield from _items(each, place)
 
 
 def _step(step: str) -> str:

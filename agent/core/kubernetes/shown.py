@@ -1,20 +1,36 @@
 """Objects as they may be shown to a person: without what the server keeps for itself, and without secrets.
 
 A value of a Secret is `***`; where two versions of it differ, `*** (before)` and `*** (after)`, so that a difference
-is seen and its content is not.
+is seen and its content is not. Nor is it in a refusal: servers quote what they do not take.
 """
 
+import re
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, Final
 
+from agent.core.kubernetes.answers import Refusal, RefusalKind
 from agent.core.kubernetes.object import Object
 
-__all__ = ["compared", "restorable"]
+__all__ = ["compared", "restorable", "told"]
 
 _SERVERS: Final = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink")
+_JOBS: Final = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
 _HIDDEN: Final = "***"
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 """A copy of the whole object, values of a Secret among them."""
+_QUOTING: Final = (RefusalKind.INVALID, RefusalKind.IMMUTABLE, RefusalKind.UNKNOWN_FIELD, RefusalKind.BAD)
+_FIELDS: Final = re.compile(r"(?:^\s*|\): )(\.[\w.\[\]-]+): ", re.MULTILINE)
+"""What stands before the colon of each line of `failed to create typed patch object`."""
+
+
+def told(refused: Refusal, item: Object) -> str:
+    """Return what a refusal of `item` says, and what to do; of a Secret without words that may quote a value."""
+    if not _is_secret(item) or refused.kind not in _QUOTING:
+        return refused.advice()
+    fields = [cause.field for cause in refused.causes if cause.field] or _FIELDS.findall(refused.message)
+    where = ", ".join(fields) or "it"
+    return replace(refused, message=f"the API server refused {where} ({refused.kind}, {refused.status})").advice()
 
 
 def compared(live: Object | None, planned: Object | None) -> tuple[Object | None, Object | None]:
@@ -37,7 +53,18 @@ def restorable(item: Object) -> Object:
     bare.pop("status", None)
     for field in (*_SERVERS, "deletionTimestamp", "deletionGracePeriodSeconds"):
         bare["metadata"].pop(field, None)
+    if (bare.get("apiVersion"), bare.get("kind")) == ("batch/v1", "Job") and not bare["spec"].get("manualSelector"):
+        _unselect(bare)
     return bare
+
+
+def _unselect(job: Object) -> None:
+    """Take out by what a Job finds its pods: the server makes that from its uid, and takes no other."""
+    job["spec"].pop("selector", None)
+    for where in (job, job["spec"]["template"]):
+        labels = where["metadata"].get("labels") or {}
+        for name in _JOBS:
+            labels.pop(name, None)
 
 
 def _bare(item: Object | None) -> Object | None:

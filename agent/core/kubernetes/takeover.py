@@ -12,7 +12,7 @@ from agent.core.kubernetes.applyset import PART_OF
 from agent.core.kubernetes.fields import Entry, Fields, entries, union
 from agent.core.kubernetes.object import Object
 
-__all__ = ["OVERRIDDEN", "hand_over", "is_overridden", "orphan", "take_over"]
+__all__ = ["OVERRIDDEN", "at_version", "hand_over", "is_overridden", "managed_as", "orphan", "take_over"]
 
 OVERRIDDEN: Final = ("kubectl", "before-first-apply", "bellpull")
 """Managers whose writes are taken over, by the beginning of their names: a person at a terminal, and what was there
@@ -66,6 +66,23 @@ def hand_over(item: Object, before: str, manager: str) -> Patch | None:
         if _is_ours(each, before) or _is_ours(each, manager):
             fields, base = union(fields, each.get("fieldsV1") or {}), each
     return _replace(item, [*rest, {**base, "manager": manager, "fieldsV1": fields}])
+
+
+def at_version(item: Object, version: str) -> Patch | None:
+    """Return the patch that brings all entries to a version of the kind, None where they are there.
+
+    A server that cannot convert an object to an entry's version refuses every apply: the version is gone, or lacks a
+    field that is applied now.
+    """
+    known = entries(item)
+    if all(each.get("apiVersion") == version for each in known):
+        return None
+    return _replace(item, [{**each, "apiVersion": version} for each in known])
+
+
+def managed_as(item: Object, before: Object) -> Patch:
+    """Return the patch that gives an object the managers that it had `before`, when it was deleted and put back."""
+    return _replace(item, [each for each in entries(before) if not each.get("subresource")] or [{}])
 
 
 def orphan(item: Object, manager: str) -> Patch:

@@ -5,10 +5,14 @@ from typing import Any
 
 import pytest
 
+from agent.app.kubernetes.opened import Opened
+from agent.app.kubernetes.plan import differences
+from agent.core.kubernetes import ask
 from agent.core.kubernetes.applyset import PART_OF
 from agent.core.kubernetes.fields import apply_entry
 from agent.core.kubernetes.object import Object
 from agent.core.kubernetes.policy import Action, Conflicts
+from agent.ports.inventory import Held
 from tests.agent.kubernetes.cluster import ONE, TWO, Hand, config_map, deployment, policy
 
 
@@ -104,6 +108,53 @@ async def test_a_label_that_a_person_removed_comes_back(hand: Hand) -> None:
     assert made.record is not None
 
 
+async def test_a_label_that_went_with_an_edit_comes_back_and_the_edit_is_undone(hand: Hand) -> None:
+    """Nobody else's label is in the way, so it is nobody else's object."""
+    await hand.apply(config_map(k="1"))
+    hand.merge(config_map(), {"metadata": {"labels": {PART_OF: None}}, "data": {"k": "2"}})
+    back = await hand.apply(config_map(k="1"))
+    assert "taken over: .data.k of somebody" in back.notes
+    live = hand.live(config_map())
+    assert live is not None
+    assert (live["data"], live["metadata"]["labels"]) == ({"k": "1"}, {PART_OF: "applyset-one-v1"})
+
+
+async def test_an_object_that_another_sync_took_is_not_taken_back(hand: Hand) -> None:
+    """Both have it in Git: who had it says so and fails, else each would undo the other's work for ever."""
+    made = await hand.apply(config_map(k="1", only="one"))
+    taken = await hand.apply(config_map(k="2"), to=policy(TWO, adopt=True))
+    refused = await hand.fail(config_map(k="1", only="one"), made)
+    assert "belongs to bellpull/tests/two" in refused.problem
+    kept = await hand.apply(config_map(k="2"), taken, to=policy(TWO))
+    assert kept.action is Action.UNCHANGED
+    assert data(hand.live(config_map())) == {"k": "2"}
+
+
+async def test_an_object_that_another_tool_took_into_its_set_is_not_taken_back(hand: Hand) -> None:
+    """`kubectl apply --applyset=... --server-side --force-conflicts` takes the label, and nothing else may notice."""
+    made = await hand.apply(config_map(k="1"))
+    theirs = config_map(k="1")
+    theirs["metadata"]["labels"] = {PART_OF: "applyset-theirs-v1"}
+    hand.apply_as(theirs, "kubectl-applyset")
+    refused = await hand.fail(config_map(k="2"), made)
+    assert "belongs to kubectl-applyset" in refused.problem
+    adopted = await hand.apply(config_map(k="2"), made, to=policy(adopt=True))
+    assert adopted.action is Action.CONFIGURED
+    live = hand.live(config_map())
+    assert live is not None
+    assert live["metadata"]["labels"] == {PART_OF: "applyset-one-v1"}
+
+
+async def test_a_label_that_a_person_mistyped_is_put_right(hand: Hand) -> None:
+    """Who writes a label applies nothing: no set has it."""
+    made = await hand.apply(config_map(k="1"))
+    hand.merge(config_map(), {"metadata": {"labels": {PART_OF: "mistyped"}}}, "kubectl-label")
+    await hand.apply(config_map(k="1"), made)
+    live = hand.live(config_map())
+    assert live is not None
+    assert live["metadata"]["labels"] == {PART_OF: "applyset-one-v1"}
+
+
 # -- M8: what a PATCH may do ----------------------------------------------------------------------------------------
 
 
@@ -138,6 +189,45 @@ async def test_one_that_is_being_deleted_is_waited_for_and_made_again(hand: Hand
     assert live is not None
     assert again.action is Action.CREATED
     assert live["metadata"]["uid"] != before["metadata"]["uid"]
+
+
+async def test_a_late_apply_makes_nothing_again(hand: Hand) -> None:
+    """What was known is named by its uid: gone or made anew, a PATCH that arrives late cannot bring it back."""
+    made = await hand.apply(config_map(k="1"))
+    assert made.record is not None
+    (desired,) = await hand.desired(config_map(k="late"))
+    late = ask.apply(desired.path, ask.members_item(desired, "applyset-one-v1", made.record.uid), ONE, force=True)
+    hand.plane.ask("DELETE", hand.path(config_map()))
+    assert (await hand.client.send(late)).status in (404, 409)
+    assert hand.live(config_map()) is None
+    hand.create(config_map(k="theirs"))
+    assert (await hand.client.send(late)).status in (409, 422)
+    assert data(hand.live(config_map())) == {"k": "theirs"}
+
+
+async def test_a_version_alone_does_not_keep_an_apply_from_making_an_object(hand: Hand) -> None:
+    """Why it is the uid: an API server does not look at the version of what is not there."""
+    await hand.apply(config_map(k="1"))
+    (desired,) = await hand.desired(config_map(k="late"))
+    late = ask.apply(desired.path, ask.members_item(desired, "applyset-one-v1", version="1"), ONE, force=True)
+    assert (await hand.client.send(late)).status == 409
+    hand.plane.ask("DELETE", hand.path(config_map()))
+    assert (await hand.client.send(late)).status == 201
+
+
+async def test_a_deletion_is_of_the_object_that_was_looked_at(hand: Hand) -> None:
+    """By its uid, and where it is to be put back by its version, too."""
+    await hand.apply(config_map(k="1"))
+    live = hand.live(config_map())
+    assert live is not None
+    path, metadata = hand.path(config_map()), live["metadata"]
+    hand.merge(config_map(), {"data": {"k": "2"}})
+    written = ask.delete(path, uid=metadata["uid"], revision=metadata["resourceVersion"])
+    assert (await hand.client.send(written)).status == 409
+    hand.plane.ask("DELETE", path)
+    hand.create(config_map(k="theirs"))
+    assert (await hand.client.send(ask.delete(path, uid=metadata["uid"]))).status == 409
+    assert data(hand.live(config_map())) == {"k": "theirs"}
 
 
 # -- M4: what others left behind ------------------------------------------------------------------------------------
@@ -187,6 +277,31 @@ async def test_an_edit_that_excludes_ours_is_undone(hand: Hand, ours: Object, th
     assert "somebody" not in [entry["manager"] for entry in live["metadata"]["managedFields"]]
     again = await hand.apply(ours, await hand.apply(ours, made))
     assert again.action is Action.UNCHANGED
+
+
+async def test_what_is_wrong_in_git_takes_nothing_from_others(hand: Hand) -> None:
+    """A 422 that Git alone would have, too: else what somebody put beside ours would go with the next good commit."""
+    made = await hand.apply(deployment())
+    live = hand.live(deployment())
+    assert live is not None
+    del live["metadata"]["resourceVersion"]
+    live["spec"]["template"]["spec"]["containers"].append({"name": "sidecar", "image": "example.org/sidecar"})
+    hand.put(live)
+    refused = await hand.fail(with_pod(containers=container(image="")), made)
+    assert "containers[0].image: Required value" in refused.problem
+    await hand.apply(deployment(), made)
+    after = hand.live(deployment())
+    assert after is not None
+    assert [each["name"] for each in after["spec"]["template"]["spec"]["containers"]] == ["web", "sidecar"]
+
+
+async def test_what_another_applied_against_ours_is_named(hand: Hand) -> None:
+    """It is not taken from who applies it, as that would apply it again: a person has to say whose it is."""
+    hand.apply_as(with_pod(volumes=[{"name": "v", "hostPath": {"path": "/"}}]), "helm")
+    refused = await hand.fail(with_pod(volumes=[{"name": "v", "emptyDir": {}}]))
+    assert "may not specify more than 1 volume type" in refused.problem
+    assert refused.problem.endswith("; set there, too, by helm")
+    assert not refused.passes
 
 
 @pytest.mark.parametrize("manager", ["kubectl-client-side-apply", "kubectl-edit", "before-first-apply"])
@@ -293,9 +408,27 @@ async def test_what_holds_data_is_never_made_anew(hand: Hand) -> None:
     assert hand.live(claim) is not None
 
 
-async def test_a_secret_is_in_no_refusal(hand: Hand) -> None:
-    """Servers quote values."""
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "type": "kubernetes.io/tls"}
-    refused = await hand.fail(secret | {"data": {"tls.crt": "c3VwZXJzZWNyZXQ="}})
-    assert "supersecret" not in refused.problem
-    assert "c3VwZXJzZWNyZXQ" not in refused.problem
+def secret(**more: Any) -> Object:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, **more}
+
+
+@pytest.mark.parametrize(
+    ("item", "field"),
+    [
+        pytest.param(
+            secret(type="kubernetes.io/tls", data={"tls.crt": "aHVudGVyMg=="}), "data[tls.key]", id="invalid"
+        ),
+        pytest.param(secret(data={"a": {"b": "hunter2"}}), ".data.a", id="no text"),
+        pytest.param(secret(data={"a": 4711}), ".data.a", id="a number"),
+        pytest.param(secret(data={"a": "hunter2!"}), "it", id="no base64"),
+        pytest.param(secret(hunter2="x"), ".hunter2", id="a field that is none"),
+    ],
+)
+async def test_a_secret_is_in_no_refusal(hand: Hand, item: Object, field: str) -> None:
+    """Servers quote values; neither an apply nor a diff passes them on, and both say which field it is."""
+    refused = await hand.fail(item)
+    (desired,) = await hand.desired(item)
+    (shown,) = await differences(Opened(hand.client), Held(), [desired], policy())
+    for problem in (refused.problem, shown.problem or ""):
+        assert f"the API server refused {field} (" in problem
+        assert not any(text in problem.replace(".hunter2", "") for text in ("hunter2", "aHVudGVyMg", "4711"))

@@ -182,7 +182,7 @@ def status(code: int, message: str, reason: str = "", **details: Any) -> Answer:
         pytest.param(status(409, 'configmaps "a" already exists', "AlreadyExists"), "exists", False, id="taken"),
         pytest.param(
             status(500, "failed to prune fields: failed add back owned items: .spec.a: field not declared in schema"),
-            "unknown-field",
+            "outdated",
             False,
             id="an entry of an older schema",
         ),
