@@ -174,7 +174,7 @@ class Applier:
                     return answer
                 refused = again
         if refused.kind is RefusalKind.IMMUTABLE and (options.force or self._policy.force):
-            made = await self._recreate.recreate(desired)
+            made = await self._recreate.recreate(desired, item["metadata"].get("uid"))
             if isinstance(made, Answer):
                 return made
             raise UndoneError(made, passes=False)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+from agent.app.kubernetes.undone import MovedError
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
 from agent.core.kubernetes.normalise import Desired
@@ -46,21 +47,27 @@ class Recreate:
         self._policy = policy
         self._carried = carried
 
-    async def recreate(self, desired: Desired) -> Answer | str:
+    async def recreate(self, desired: Desired, uid: str | None) -> Answer | str:
         """Return the answer to the apply that made it anew, or why it was not; then the old one is there.
 
+        Args:
+            desired: as it is to be.
+            uid: of the one that cannot be changed; that which is there where nobody knows.
+
         Raises:
+            MovedError: there is another by now.
             ClusterError: nobody answers any more.
         """
         item = ask.members_item(desired, self._policy.parent)
         why = _forbidden(desired) or await self._doubt(desired, item)
         if why is not None:
             return f"cannot be changed in place, and is not made anew: {why}"
-        old = await self._delete(desired)
+        old = await self._delete(desired, uid)
         if isinstance(old, str):
             return old
-        if not await self._is_gone(desired, old["metadata"]["uid"]):
-            return "is being deleted to be made anew, and something holds it: see its finalizers"
+        held = await self._held(desired, old["metadata"]["uid"])
+        if held is not None:
+            return f"is being deleted to be made anew, and something holds it: {held}; it is made once it is gone"
         item = ask.members_item(self._carried(desired, old), self._policy.parent)
         made = await self._cluster.send(ask.apply(desired.path, item, self._policy.manager, force=True))
         refused = refusal(made)
@@ -68,7 +75,7 @@ class Recreate:
             return made
         return f"{told(refused, desired.item)}; {await self._put_back(desired, old)}"
 
-    async def _delete(self, desired: Desired) -> Object | str:
+    async def _delete(self, desired: Desired, uid: str | None) -> Object | str:
         """Delete it just as it was read, and return that, or why it was not; its status may change meanwhile."""
         refused = None
         for _ in range(_ATTEMPTS):
@@ -76,7 +83,10 @@ class Recreate:
             if refusal(found) is not None:
                 return "cannot be read, so it is not made anew"
             metadata = found.body["metadata"]
-            request = ask.delete(desired.path, uid=metadata["uid"], revision=metadata["resourceVersion"])
+            uid = uid or metadata["uid"]
+            if metadata["uid"] != uid:
+                raise MovedError
+            request = ask.delete(desired.path, uid=uid, revision=metadata["resourceVersion"])
             refused = refusal(await self._cluster.send(request))
             if refused is None:
                 return found.body
@@ -92,14 +102,16 @@ class Recreate:
             return "it is gone already"
         return None if refused.kind is RefusalKind.EXISTS else f"{told(refused, desired.item)}{_own(refused)}"
 
-    async def _is_gone(self, desired: Desired, uid: str) -> bool:
+    async def _held(self, desired: Desired, uid: str) -> str | None:
+        """Wait until it is gone, and return None, or after a while what holds it."""
         end = monotonic() + _GONE_S
-        while monotonic() < end:
+        while True:
             answer = await self._cluster.send(ask.look(desired.path))
             if refusal(answer) is not None or answer.body["metadata"]["uid"] != uid:
-                return True
+                return None
+            if monotonic() >= end:
+                return ", ".join(answer.body["metadata"].get("finalizers") or ["what depends on it"])
             await asyncio.sleep(_LOOK_S)
-        return False
 
     async def _put_back(self, desired: Desired, old: Object) -> str:
         folder = desired.resource.path(desired.id.namespace)
@@ -108,9 +120,19 @@ class Recreate:
         refused = refusal(answer)
         if refused is not None:
             return f"the old one cannot be put back: {told(refused, old)}"
-        # Whose its fields were; where that is not taken, the next apply takes them over.
-        await self._cluster.send(ask.rewrite(desired.path, managed_as(answer.body, old)))
+        await self._give_back(desired, answer.body, old)
         return "the old one was put back"
+
+    async def _give_back(self, desired: Desired, made: Object, old: Object) -> None:
+        """Give its fields to those who had them; where that is refused, the next apply takes them over."""
+        for _ in range(_ATTEMPTS):
+            refused = refusal(await self._cluster.send(ask.rewrite(desired.path, managed_as(made, old))))
+            if refused is None or refused.kind is not RefusalKind.MOVED:
+                return
+            found = await self._cluster.send(ask.look(desired.path))
+            if refusal(found) is not None:
+                return
+            made = found.body
 
 
 def _own(refused: Refusal) -> str:

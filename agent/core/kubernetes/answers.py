@@ -163,8 +163,9 @@ _DENIED: Final = re.compile(
     r"admission webhook \"[^\"]*\" denied|ValidatingAdmissionPolicy '[^']*'|denied the request"
 )
 _IMMUTABLE: Final = re.compile(
-    r"field is immutable|is immutable|immutable field|may not change once set|cannot change roleRef"
-    r"|updates to [\w ]+ (?:spec )?for fields other than|updates to [\w. ]+ are forbidden|immutable after creation"
+    r"field is immutable|is immutable|immutable field|immutable after creation|may not change once set"
+    r"|cannot change roleRef|updates may not change fields other than"
+    r"|updates to [\w ]+ (?:spec )?for fields other than|updates to [\w. ]+ are forbidden"
 )
 _TYPED: Final = re.compile(r"failed to create typed (?:patch|live) object|failed to convert new object \(")
 _OLDER: Final = re.compile(

@@ -82,7 +82,8 @@ def at_version(item: Object, version: str) -> Patch | None:
 
 def managed_as(item: Object, before: Object) -> Patch:
     """Return the patch that gives an object the managers that it had `before`, when it was deleted and put back."""
-    return _replace(item, [each for each in entries(before) if not each.get("subresource")] or [{}])
+    own = [each for each in entries(before) if not each.get("subresource")]
+    return _replace(item, [*own, *(each for each in entries(item) if each.get("subresource"))])
 
 
 def orphan(item: Object, manager: str) -> Patch:

@@ -18,6 +18,7 @@ from agent.core.kubernetes.object import Manifest, Object, Origin
 from agent.core.kubernetes.policy import Action, Conflicts
 from tests.agent.kubernetes.cluster import ONE, Hand, config_map, deployment, policy
 from tests.agent.kubernetes.kinds import TEXT, Kind, version
+from tests.parts.webhook import until
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -206,21 +207,19 @@ def role(hand: Hand) -> Iterator[Object]:
     selector = {"clusterRoleSelectors": [{"matchLabels": {name: "yes"}}]}
     # In a namespace, as charts have it by mistake: the kind has none.
     metadata = {"name": name, "namespace": hand.namespace}
-    yield api | {"metadata": metadata, "aggregationRule": selector, "rules": []}
+    own = {"apiGroups": [""], "resources": ["services"], "verbs": ["get"]}
+    yield api | {"metadata": metadata, "aggregationRule": selector, "rules": [own]}
     for each in (name, f"{name}-part"):
         if hand.plane.seen(f"{root}/{each}") is not None:
             hand.plane.ask("DELETE", f"{root}/{each}")
 
 
 async def test_rules_that_a_controller_puts_together_stay(hand: Hand, role: Object) -> None:
-    """Git's empty ones beside an aggregation would take them out again and again."""
+    """Those that Git has beside an aggregation would take their place again and again."""
     made = await hand.apply(role)
     assert (made.id.namespace, made.action) == ("", Action.CREATED)
-    until_ruled = (await seen(hand, role))["rules"]
-    for _ in range(200):
-        if until_ruled:
-            break
-        until_ruled = (await seen(hand, role))["rules"]
+    root = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+    until(lambda: bool(hand.plane.seen(f"{root}/{made.id.name}")["rules"]), "the rules are put together")
     again = await hand.apply(role, made)
     live = await seen(hand, role)
     assert [each["resources"] for each in live["rules"]] == [["pods"]]
