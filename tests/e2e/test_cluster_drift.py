@@ -125,7 +125,7 @@ async def test_a_restart_asks_for_no_object(cluster: Cluster) -> None:
     await cluster.agent.stop()
     mark = cluster.plane.audit.mark()
     await cluster.agent.start("hearing the gateway")
-    await cluster.says(await cluster.push(*items(k="4")), "applied")
+    await cluster.says(await cluster.push(*items(k="4")), "applied", "unchanged")
     asked = [(each.verb, each.path.partition("?")[0]) for each in _ours(cluster.plane, mark)]
     assert asked == [("patch", _PATH)]
 
@@ -138,7 +138,7 @@ async def test_after_a_kill_nothing_is_written_that_is_as_it_is_to_be(cluster: C
     await cluster.agent.kill()
     await cluster.agent.start("hearing the gateway")
     last = await cluster.push(*items(k="6"))
-    await cluster.says(last, "applied")
+    await cluster.says(last, "applied", "unchanged")
     assert {name for name, version in _versions(cluster.plane).items() if versions[name] != version} == {"a"}
 
 
