@@ -8,7 +8,7 @@ taken over, and where their fields exclude ours, those as well (M4).
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -38,6 +38,22 @@ _ATTEMPTS: Final = 4
 _CREATED: Final = 201
 _GONE_S: Final = 15.0
 _LOOK_S: Final = 0.2
+_PAUSE_S: Final = 0.05
+
+
+@dataclass(slots=True)
+class _Course:
+    """What happens to an object on its way.
+
+    Attributes:
+        notes: what a person should know.
+        wrote: whether something of others was written over, which our own entry does not tell within a second.
+        anew: whether the one that was there was deleted.
+    """
+
+    notes: list[str]
+    wrote: bool = False
+    anew: bool = False
 
 
 class Applier:
@@ -77,32 +93,33 @@ class Applier:
         if options.how is How.IF_NOT_PRESENT and (found := await self._metadata(desired)) is not None:
             known = record if record and record.uid == found["metadata"]["uid"] else None
             return Done(id=desired.id, action=Action.SKIPPED, record=known, notes=("is there, and left as it is",))
-        for _ in range(_ATTEMPTS):
+        for number in range(_ATTEMPTS):
+            await asyncio.sleep(_PAUSE_S * number)
             with suppress(MovedError):
                 return await self._make(desired, record, options)
         raise UndoneError("it changed each time it was written", passes=True)
 
     async def _make(self, desired: Desired, record: Record | None, options: Options) -> Done:
         ready = await self._leaver.ready(desired, known=record is not None)
-        notes = [*ready.notes]
-        answer = await self._update(ready, record, options) if record else None
+        course = _Course(notes=[*ready.notes])
+        answer = await self._update(ready, record, options, course) if record else None
         if answer is None:
             record = None
-            answer = await self._touch(ready, options, notes)
+            answer = await self._touch(ready, options, course)
             if answer is None:
-                return Done(id=desired.id, action=Action.SKIPPED, notes=tuple(notes))
+                return Done(id=desired.id, action=Action.SKIPPED, notes=tuple(course.notes))
         if answer.body["metadata"].get("deletionTimestamp"):
-            record, answer = None, await self._after_it_is_gone(desired, options, notes)
-        answer = await self._settle(ready.desired, options, answer, notes)
+            record, answer = None, await self._after_it_is_gone(desired, options, course)
+        answer = await self._settle(ready.desired, options, answer, course)
         after = self._record(desired, answer.body)
         return Done(
             id=desired.id,
-            action=_changed(record, after, created=answer.status == _CREATED),
+            action=_action(record, after, course, created=answer.status == _CREATED),
             record=after,
-            notes=(*notes, *(f"the server warns: {each}" for each in answer.warnings)),
+            notes=(*course.notes, *(f"the server warns: {each}" for each in answer.warnings)),
         )
 
-    async def _update(self, ready: Ready, record: Record, options: Options) -> Answer | None:
+    async def _update(self, ready: Ready, record: Record, options: Options, course: _Course) -> Answer | None:
         """Apply to the object that is known; None where it is not there any more, or is another."""
         desired, item = ready.desired, self._item(ready.desired, record.uid, ready.version)
         answer = await self._send(desired, item, force=False)
@@ -110,6 +127,7 @@ class Applier:
         if refused is not None and refused.kind is RefusalKind.CONFLICT:
             if is_taken(refused.causes):
                 return None
+            course.wrote = True
             answer = await self._send(desired, item, force=True)
             refused = refusal(answer)
         if refused is None:
@@ -118,9 +136,9 @@ class Applier:
             raise MovedError
         if refused.kind in (RefusalKind.MOVED, RefusalKind.NOT_FOUND):
             return None
-        return await self._insist(desired, self._item(desired, record.uid), options, refused)
+        return await self._insist(desired, self._item(desired, record.uid), options, refused, course)
 
-    async def _touch(self, ready: Ready, options: Options, notes: list[str]) -> Answer | None:
+    async def _touch(self, ready: Ready, options: Options, course: _Course) -> Answer | None:
         """Apply to an object of which nothing is known; None where it is left as it is."""
         desired, version = ready.desired, ready.version
         answer = await self._send(desired, self._item(desired, version=version), force=False)
@@ -129,7 +147,7 @@ class Applier:
             found = verdict(refused.causes, self._policy, adopt=options.adopt)
             if found.claim is Claim.REFUSE:
                 raise UndoneError(found.text, passes=False)
-            notes.append(found.text)
+            course.notes.append(found.text)
             if found.claim is Claim.LEAVE:
                 return None
             if found.claim is Claim.TAKE_FROM_SYNC:
@@ -141,14 +159,16 @@ class Applier:
             return answer
         if refused.kind is RefusalKind.MOVED:
             raise MovedError
-        return await self._insist(desired, self._item(desired), options, refused)
+        return await self._insist(desired, self._item(desired), options, refused, course)
 
     async def _take_from_sync(self, desired: Desired, owners: Iterable[str]) -> None:
         """Make the entries of the Syncs that it belonged to ours (M3)."""
         for owner in owners:
             await self._rewrite(desired, partial(hand_over, before=owner, manager=self._policy.manager))
 
-    async def _insist(self, desired: Desired, item: Object, options: Options, refused: Refusal) -> Answer:
+    async def _insist(
+        self, desired: Desired, item: Object, options: Options, refused: Refusal, course: _Course
+    ) -> Answer:
         """Do what is left to do about a refusal.
 
         Raises:
@@ -171,11 +191,13 @@ class Applier:
                 answer = await self._send(desired, item, force=True)
                 again = refusal(answer)
                 if again is None:
+                    course.wrote = True
                     return answer
                 refused = again
         if refused.kind is RefusalKind.IMMUTABLE and (options.force or self._policy.force):
             made = await self._recreate.recreate(desired, item["metadata"].get("uid"))
             if isinstance(made, Answer):
+                course.anew = True
                 return made
             raise UndoneError(made, passes=False)
         raise UndoneError(told(refused, desired.item) + await self._hint(desired, refused), passes=refused.passes)
@@ -200,7 +222,7 @@ class Applier:
         near = [each for each in entries(live) if each["manager"] != self._policy.manager and owns_near(each, fields)]
         return f"; set there, too, by {', '.join(dict.fromkeys(each['manager'] for each in near))}" if near else ""
 
-    async def _settle(self, desired: Desired, options: Options, answer: Answer, notes: list[str]) -> Answer:
+    async def _settle(self, desired: Desired, options: Options, answer: Answer, course: _Course) -> Answer:
         """Take over what is left behind; return the answer that counts."""
         if options.how is not How.OVERRIDE or not any(is_overridden(each) for each in entries(answer.body)):
             return answer
@@ -211,10 +233,11 @@ class Applier:
         refused = refusal(cleaned)
         if refused is not None:
             raise UndoneError(told(refused, desired.item), passes=refused.passes)
-        notes.append("what kubectl wrote beside Git is taken over")
+        course.wrote = True
+        course.notes.append("what kubectl wrote beside Git is taken over")
         return replace(cleaned, status=answer.status)
 
-    async def _after_it_is_gone(self, desired: Desired, options: Options, notes: list[str]) -> Answer:
+    async def _after_it_is_gone(self, desired: Desired, options: Options, course: _Course) -> Answer:
         """Wait until an object that is being deleted is gone, and make it again."""
         end = monotonic() + _GONE_S
         while (found := await self._metadata(desired)) is not None and found["metadata"].get("deletionTimestamp"):
@@ -223,7 +246,7 @@ class Applier:
                 problem = f"is being deleted since {found['metadata']['deletionTimestamp']}, held by {held}"
                 raise UndoneError(f"{problem}; it is made again once it is gone", passes=True)
             await asyncio.sleep(_LOOK_S)
-        answer = await self._touch(Ready(desired=desired), options, notes)
+        answer = await self._touch(Ready(desired=desired), options, course)
         if answer is None:
             raise UndoneError("is somebody else's since it was deleted", passes=False)
         return answer
@@ -250,7 +273,8 @@ class Applier:
 
     async def _write(self, desired: Desired, patch: Callable[[Object], Patch | None]) -> bool:
         """Write what `patch` makes of the object as it is; False where there is nothing to write."""
-        for _ in range(_ATTEMPTS):
+        for number in range(_ATTEMPTS):
+            await asyncio.sleep(_PAUSE_S * number)  # controllers write what they saw of the last edit
             live = await self._metadata(desired)
             made = patch({**live, "apiVersion": desired.item["apiVersion"]}) if live is not None else None
             if made is None:
@@ -266,10 +290,10 @@ class Applier:
         return record_of(item, self._policy.manager, self.text(desired), Marked.by(desired.item))
 
 
-def _changed(before: Record | None, after: Record, *, created: bool) -> Action:
+def _action(before: Record | None, after: Record, course: _Course, *, created: bool) -> Action:
     if created:
-        return Action.CREATED if before is None else Action.RECREATED
-    if before is None or before.uid != after.uid:
+        return Action.CREATED if before is None and not course.anew else Action.RECREATED
+    if before is None or before.uid != after.uid or course.wrote:
         return Action.CONFIGURED
     if before.revision == after.revision:
         return Action.UNCHANGED

@@ -269,7 +269,8 @@ async def test_what_a_webhook_keeps_out_only_then_leaves_the_old_one_put_back(
     assert live["metadata"]["annotations"]["theirs"] == "x"
     assert is_member(live, ONE, "applyset-one-v1")
     assert {each["manager"] for each in entries(live) if not each.get("subresource")} == {ONE, "somebody"}
-    await hand.apply(after, made, to=FORCE)
+    again = await hand.apply(after, made, to=FORCE)
+    assert again.action is Action.RECREATED
     assert "two" in str(await seen(hand, after))
 
 

@@ -311,7 +311,8 @@ async def test_what_a_person_left_behind_goes(hand: Hand, manager: str) -> None:
     first = await hand.apply(config_map(k="1"))
     assert data(hand.live(config_map())) == {"k": "1"}
     hand.put(config_map(k="2", extra="y"), manager)
-    await hand.apply(config_map(k="1"), first)
+    again = await hand.apply(config_map(k="1"), first)
+    assert again.action is Action.CONFIGURED
     assert data(hand.live(config_map())) == {"k": "1"}
 
 
