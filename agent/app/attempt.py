@@ -4,15 +4,17 @@ What a Sync is said to be is what its record says: the record changes first, is 
 A word that is no news is not said again, so that polling is silent.
 """
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 
 from agent.adapters.state import StateFolder
 from agent.core.announced import Announced
+from agent.core.backoff import jitter
 from agent.core.inbox import Run
 from agent.core.outcome import SyncRecord, TreeKey, note
 from agent.ports.target import Target
@@ -26,6 +28,7 @@ from bellpull.runtime.logs import logger
 __all__ = ["Attempt", "Place", "Scribe", "Speaker"]
 
 _log = logger("agent.reconcile")
+_FULL_CHECK_EVERY: Final = timedelta(minutes=30)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,9 +39,17 @@ class Place:
     target: Target
     record: SyncRecord
     full_check: datetime | None = None
-    """When everything was read last; None since the start."""
+    """From when on everything is to be read again; None since the start."""
     owed: bool = False
     """Whether a drift was undone and the command that belongs to it did not end well."""
+
+    def is_to_read_all(self, now: datetime) -> bool:
+        """Whether everything of the target is to be read again, whatever watches or the file system said (P7)."""
+        return self.full_check is None or now >= self.full_check
+
+    def has_read_all(self, now: datetime) -> None:
+        """Note that it was; the next time differs for all that began together."""
+        self.full_check = now + jitter(_FULL_CHECK_EVERY, random.random())
 
 
 @dataclass(slots=True, kw_only=True)

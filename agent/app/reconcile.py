@@ -9,7 +9,7 @@ what runs is kept. A drift is undone from the mirror, so that it needs neither G
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -44,8 +44,6 @@ __all__ = ["Reconciler"]
 _log = logger("agent.reconcile")
 _HINTS: Final = frozenset({TriggerKind.EVENTS, TriggerKind.DRIFT})
 """What wants no look at whatever Git shows."""
-_FULL_CHECK_EVERY: Final = timedelta(minutes=30)
-"""How often everything of a target is read again, whatever the file system said (P7)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +230,7 @@ class Reconciler:
                 return await self._settle(attempt, remote, tip, Word.UNCHANGED, key=key)
             await self._apply(attempt, remote, tip, tree)
         except CommandError as error:
-            place.full_check = attempt.started  # it was read back; what is owed is tried again, not found as a drift
+            place.has_read_all(attempt.started)  # it was read back: what is owed is no drift
             await self._scribe.unfinished(attempt, tip, key)
             await self._scribe.stumble(attempt, tip, str(error), lasting=False)
             return End.FAILED
@@ -247,11 +245,11 @@ class Reconciler:
     async def _has_drifted(self, attempt: Attempt, tree: CommitId) -> bool:
         """Look at the target: what seems untouched is believed, but all is read now and then, and after a start."""
         place = attempt.place
-        full = place.full_check is None or attempt.started - place.full_check >= _FULL_CHECK_EVERY
+        full = place.is_to_read_all(attempt.started)
         with attempt.stage("plan"):
             drift = await place.target.drifted(tree, full=full)
         if full:
-            place.full_check = attempt.started
+            place.has_read_all(attempt.started)
         if drift is not None:
             _log.warning("drift is undone", sync=attempt.run.key, drift=drift)
         return drift is not None

@@ -104,6 +104,9 @@ class KubernetesTarget(Part):
     conflicts: Literal["force", "fail", "report"] = "force"
     """What to do with an object that somebody else made with other values: `force` takes the fields over, `fail` is
     an error, `report` leaves it and says so."""
+    drift: Literal["correct", "detect", "off"] = "correct"
+    """What to do about what others change: `correct` undoes it at once, `detect` says it in the log and leaves it
+    until the next commit, `off` does not look until then."""
     ignore: tuple[IgnoreRule, ...] = ()
     """Fields that stay as they are in the cluster, whatever Git says."""
 

@@ -17,7 +17,7 @@ from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.object import ObjectId
 from agent.core.kubernetes.options import How
 from agent.core.kubernetes.pacing import Confirmations, Fights
-from agent.core.kubernetes.policy import Done, Undone
+from agent.core.kubernetes.policy import Done, OnDrift, Undone
 from agent.core.kubernetes.seen import Marked, Seen, is_later
 from agent.ports.inventory import Held
 
@@ -60,17 +60,25 @@ class Drift:
         sync: whose.
         manager: its field manager.
         watching: of the cluster.
+        on: what is done about it.
         fought: is called with an object that is changed back again and again, and for how long it is left so.
     """
 
     def __init__(
-        self, sync: str, manager: str, watching: Watching, *, fought: Callable[[ObjectId, float], None]
+        self,
+        sync: str,
+        manager: str,
+        watching: Watching,
+        *,
+        on: OnDrift = OnDrift.CORRECT,
+        fought: Callable[[ObjectId, float], None],
     ) -> None:
         self.turned = asyncio.Event()
         self.is_again = False
         self._sync = sync
         self._manager = manager
         self._watching = watching
+        self._on = on
         self._fought = fought
         self._known: dict[ObjectId, _Known] = {}
         self._heard: set[ObjectId] = set()
@@ -93,6 +101,8 @@ class Drift:
 
     def watch(self, desired: Iterable[Desired]) -> None:
         """Watch these, and nothing else."""
+        if self._on is OnDrift.OFF:
+            return
         self._watching.want(self._sync, {each.id: each.resource for each in desired}, self._hear)
 
     def needs(self, desired: Desired, text: str, record: Record | None) -> bool:
@@ -119,6 +129,8 @@ class Drift:
         self._later.pop(which, None)
         if known.is_left:
             return True
+        if self.is_again and self._on is not OnDrift.CORRECT and record is not None and record.desired == text:
+            return False
         known.asked = self._judge(known)
         if known.asked is Verdict.IN_SYNC:
             return False

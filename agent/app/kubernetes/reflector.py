@@ -74,6 +74,7 @@ class Reflector:
         namespace: all if it is empty.
         streams: of the cluster.
         heard: is called with objects that are no longer what they were.
+        listed: is called after each list: what is not there now may never have been seen.
         turned: is called when it is refused, or is followed again.
         members: whether only members of sets are followed.
     """
@@ -86,6 +87,7 @@ class Reflector:
         *,
         streams: Streams,
         heard: Callable[[set[ObjectId]], None],
+        listed: Callable[[], None] = lambda: None,
         turned: Callable[[], None] = lambda: None,
         members: bool = True,
     ) -> None:
@@ -98,9 +100,11 @@ class Reflector:
         self._namespace = namespace
         self._streams = streams
         self._heard = heard
+        self._listed = listed
         self._turned = turned
         self._members = members
         self._following = False
+        self._is_new = True
         self._ended = float("-inf")
 
     @property
@@ -139,6 +143,7 @@ class Reflector:
                 chance=random.random(),
             )
             return await self._watch(request)
+        self._is_new = True
         if not await self._streams.can():
             await self._list()
             return await self._follow()
@@ -187,6 +192,9 @@ class Reflector:
     def _follows(self) -> None:
         self._following, self.problem = True, None
         self.settled.set()
+        if self._is_new:
+            self._is_new = False
+            self._listed()
         if self.is_refused:
             self.is_refused = False
             self._turned()

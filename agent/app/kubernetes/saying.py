@@ -13,7 +13,7 @@ from agent.ports.target import TargetError
 from bellpull.contract.report import Counts
 from bellpull.runtime.logs import logger
 
-__all__ = ["Saying", "counts_of", "refuse_undone", "sentence"]
+__all__ = ["Saying", "counts_of", "refuse_undone"]
 
 _log = logger("agent.kubernetes")
 
@@ -24,6 +24,7 @@ class Saying:
     def __init__(self, sync: str) -> None:
         self._sync = sync
         self._blamed: dict[ObjectId, str] = {}
+        self._left: set[ObjectId] = set()
         self._unwatched: frozenset[str] = frozenset()
 
     def made(self, made: Done | Undone) -> None:
@@ -37,7 +38,16 @@ class Saying:
         """Return what drifted, in a sentence, with who did what to it; None where nothing did."""
         self._blamed = {each.id: await blame(cluster, each, policy) for each in found[:MAX_NAMED]}
         shown = (f"{which} ({why})" if why else str(which) for which, why in self._blamed.items())
-        return sentence([*shown, *(str(each.id) for each in found[MAX_NAMED:])])
+        return _sentence([*shown, *(str(each.id) for each in found[MAX_NAMED:])])
+
+    async def left(self, found: Sequence[Desired], cluster: Cluster, policy: Policy) -> None:
+        """Log once what drifted and is left so, with who did what to it."""
+        before, self._left = self._left, {each.id for each in found}
+        for each in found:
+            if each.id not in before:
+                by = await blame(cluster, each, policy)
+                what = "an object was changed, and is left so until the next commit"
+                _log.warning(what, sync=self._sync, object=str(each.id), by=by or "unknown")
 
     def fought(self, which: ObjectId, hold_s: float) -> None:
         """Log that an object is changed back as often as it is corrected."""
@@ -57,7 +67,7 @@ class Saying:
             _log.warning(what, sync=self._sync, why=each)
 
 
-def sentence(differ: Iterable[str]) -> str | None:
+def _sentence(differ: Iterable[str]) -> str | None:
     """Return what differs; None where nothing does."""
     found = [*differ]
     more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""

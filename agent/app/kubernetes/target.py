@@ -20,11 +20,11 @@ from agent.app.kubernetes.drift import Drift
 from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.plan import differences
 from agent.app.kubernetes.reconcile import GuardedError, Result, reconcile
-from agent.app.kubernetes.saying import Saying, counts_of, refuse_undone, sentence
+from agent.app.kubernetes.saying import Saying, counts_of, refuse_undone
 from agent.core.guard import Guard
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.ownership import field_manager
-from agent.core.kubernetes.policy import Policy
+from agent.core.kubernetes.policy import OnDrift, Policy
 from agent.ports.cluster import ClusterError
 from agent.ports.git import TreeReader, TreeTooLargeError
 from agent.ports.inventory import InventoryError
@@ -75,6 +75,7 @@ class ClusterTarget:
         self._turn = asyncio.Lock()
         self._drift: Drift | None = None
         self._saying = Saying(sync)
+        self._on = OnDrift(spec.drift)
 
     async def apply(
         self,
@@ -94,7 +95,8 @@ class ClusterTarget:
             before, self._applied = self._applied, None
             try:
                 drift = await self._watched()
-                drift.is_again = before is not None and before[0] == tree
+                # What is not corrected is left by a start, too: nobody knows whether there is a new commit.
+                drift.is_again = self._on is not OnDrift.CORRECT if before is None else before[0] == tree
                 desired = (
                     before[1]
                     if before is not None and before[0] == tree
@@ -116,7 +118,7 @@ class ClusterTarget:
             return counts_of(result)
 
     async def drifted(self, tree: str, *, full: bool) -> str | None:
-        """Return in what the cluster differs from `tree`, in a sentence, or None; a full look is a dry run of it.
+        """Return what of `tree` differs in the cluster and is to be corrected, in a sentence, or None.
 
         Raises:
             TargetError: the cluster does not answer.
@@ -124,22 +126,31 @@ class ClusterTarget:
         async with self._turn:
             if self._applied is None or self._applied[0] != tree:
                 return "the cluster was not looked at since the agent started"
-            found = self._drift.look() if self._drift is not None else []
+            if self._on is OnDrift.OFF:
+                return None
             try:
-                inventory = await self._own()
-                opened, policy = await self._opened(), self._policy(inventory, accept=True)
-                if found or not full:
-                    return await self._saying.drifted(found, opened.cluster, policy)
-                differ = await differences(
-                    await self._opened(),
-                    await inventory.load(),
-                    self._applied[1],
-                    self._policy(inventory, accept=True),
-                )
+                found = await self._differing(self._applied[1], full=full)
+                cluster, policy = (await self._opened()).cluster, self._policy(await self._own(), accept=True)
             except (ClusterError, InventoryError) as error:
                 raise TargetError("", str(error), permanent=False) from None
-            (await self._watched()).force(each.id for each in differ)
-            return sentence(str(each.id) for each in differ)
+            if self._on is OnDrift.CORRECT:
+                return await self._saying.drifted(found, cluster, policy)
+            await self._saying.left(found, cluster, policy)
+            return None
+
+    async def _differing(self, desired: Sequence[Desired], *, full: bool) -> Sequence[Desired]:
+        """Return what is not as it is to be: what watches show, or in a `full` look, what a dry run of all shows."""
+        drift = await self._watched()
+        found = drift.look()
+        if found or not full:
+            return found
+        inventory = await self._own()
+        policy = self._policy(inventory, accept=True)
+        differ = {
+            each.id for each in await differences(await self._opened(), await inventory.load(), desired, policy)
+        }
+        drift.force(differ)
+        return [each for each in desired if each.id in differ]
 
     async def changes(self) -> AsyncGenerator[None]:
         """Yield once at the start, and whenever objects are no longer what they are to be.
@@ -158,7 +169,7 @@ class ClusterTarget:
                 renew = monotonic() + RENEW_S
             await asyncio.sleep(DEBOUNCE_S)
             async with self._turn:
-                found = self._applied is not None and drift.look()
+                found = drift.look() if self._applied is not None else []
             if found:
                 yield
 
@@ -230,7 +241,7 @@ class ClusterTarget:
             except ClusterError as error:
                 raise TargetError("", str(error), permanent=False) from None
             manager = field_manager(self._sync)
-            self._drift = Drift(self._sync, manager, opened.watching, fought=self._saying.fought)
+            self._drift = Drift(self._sync, manager, opened.watching, on=self._on, fought=self._saying.fought)
         return self._drift
 
     async def _opened(self) -> Opened:

@@ -80,6 +80,8 @@ class Watching:
         self._wishes[who] = wish
         self._hear(wish)
         self._balance()
+        for which in wish.ids - (before.ids if before is not None else frozenset()):
+            heard(which)  # it may be there already, or never have been seen
 
     def leave(self, who: str) -> None:
         """Follow nothing any more for `who`."""
@@ -134,6 +136,7 @@ class Watching:
                 place.namespace,
                 streams=self._streams,
                 heard=self._heard,
+                listed=partial(self._listed, place),
                 turned=partial(self._turn, place),
             )
         self._turned.set()
@@ -145,6 +148,11 @@ class Watching:
             return
         self._refused.add(place.resource)
         self._balance()
+
+    def _listed(self, place: _Place) -> None:
+        """Have everything judged that is, or is not, in a list."""
+        kind, namespace = place.resource.kind, place.namespace
+        self._heard([which for which in self._hearers if which.kind == kind and namespace in ("", which.namespace)])
 
     def _heard(self, changed: Iterable[ObjectId]) -> None:
         for which in changed:

@@ -7,7 +7,7 @@ from agent.core.kubernetes.ignoring import IgnoreRule
 from agent.core.kubernetes.inventory import Record
 from agent.core.kubernetes.object import ObjectId, Origin
 
-__all__ = ["Action", "Conflicts", "Done", "Policy", "Undone"]
+__all__ = ["Action", "Conflicts", "Done", "OnDrift", "Policy", "Undone"]
 
 
 class Conflicts(StrEnum):
@@ -19,6 +19,17 @@ class Conflicts(StrEnum):
     """Leave it, and fail."""
     REPORT = "report"
     """Leave it, and say so."""
+
+
+class OnDrift(StrEnum):
+    """What to do about an object that others changed since it was applied."""
+
+    CORRECT = "correct"
+    """Make it what Git says, at once."""
+    DETECT = "detect"
+    """Say so, and leave it until the next commit."""
+    OFF = "off"
+    """Do not look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

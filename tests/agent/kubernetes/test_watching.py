@@ -55,6 +55,8 @@ async def test_syncs_share_a_watch_and_hear_of_their_own(hand: Hand) -> None:
         watches.want("two", {b: CONFIG_MAP}, two.append)
         await watches.settle("one", 10)
         await watches.settle("two", 10)
+        one.clear()
+        two.clear()
         hand.create(member("a"))
         hand.create(member("b"))
         await until(lambda: bool(one and two))
@@ -70,6 +72,19 @@ async def test_syncs_share_a_watch_and_hear_of_their_own(hand: Hand) -> None:
     assert [each.path.partition("?")[0] for each in asked] == ["/api/v1/configmaps"]
 
 
+async def test_what_was_never_seen_is_told_of_as_well(hand: Hand) -> None:
+    """An object that was made and deleted before it was watched: nobody else would say that it is gone."""
+    a, b = which(hand, "a"), which(hand, "b")
+    heard: list[ObjectId] = []
+    async with watching(hand.client) as watches:
+        watches.want("one", {a: CONFIG_MAP}, heard.append)
+        assert heard == [a]
+        await watches.settle("one", 10)
+        await until(lambda: heard == [a, a])
+        watches.want("one", {a: CONFIG_MAP, b: CONFIG_MAP}, heard.append)
+        assert heard[2:] == [b]
+
+
 async def test_rights_in_a_namespace_are_enough(hand: Hand, tmp_path: Path) -> None:
     """What may not be watched everywhere is watched where it is; what may not be watched there is named."""
     rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]}
@@ -80,6 +95,7 @@ async def test_rights_in_a_namespace_are_enough(hand: Hand, tmp_path: Path) -> N
     async with connect(kubeconfig) as client, watching(client) as watches:
         watches.want("one", {here: CONFIG_MAP, there: CONFIG_MAP}, heard.append)
         await watches.settle("one", 10)
+        heard.clear()
         hand.create(member("a"))
         await until(lambda: bool(heard))
         assert heard == [here]

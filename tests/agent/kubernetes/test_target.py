@@ -1,0 +1,147 @@
+"""The target of a Sync as the agent drives it, on a real API server: what watches show, and what a look shows."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+
+import pytest
+import yaml
+
+from agent.app.kubernetes.clusters import Clusters
+from agent.app.kubernetes.target import ClusterTarget
+from agent.core.guard import Guard
+from agent.core.kubernetes.object import Object
+from agent.core.tree import EntryMode, TreeEntry
+from agent.ports.target import TargetError
+from agent.spec.target import KubernetesTarget
+from bellpull.contract.report import Counts
+from bellpull.contract.text import CommitId, Name, SyncName
+from tests.agent.kubernetes.cluster import Hand, config_map
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A folder of one file."""
+
+    items: tuple[Object, ...]
+
+    @property
+    def entries(self) -> tuple[TreeEntry, ...]:
+        return (TreeEntry(path=b"all.yaml", mode=EntryMode.FILE, oid="0" * 40),)
+
+    def blob(self, _: str) -> bytes:
+        return yaml.safe_dump_all(self.items).encode()
+
+
+class Driven:
+    """A target, driven as the agent does."""
+
+    def __init__(self, target: ClusterTarget) -> None:
+        self.target = target
+        self.count = 0
+
+    async def commit(self, *items: Object) -> Counts:
+        self.count += 1
+        return await self.again(*items)
+
+    async def again(self, *items: Object) -> Counts:
+        return await self.target.apply(CommitId(f"{self.count:040x}"), self.tree, Tree(items))
+
+    @property
+    def tree(self) -> str:
+        return f"tree-{self.count}"
+
+    async def look(self, *, full: bool = False) -> str | None:
+        return await self.target.drifted(self.tree, full=full)
+
+
+@asynccontextmanager
+async def driven(hand: Hand, **spec: object) -> AsyncIterator[Driven]:
+    clusters = Clusters(b"key")
+    target = ClusterTarget(
+        SyncName(f"{hand.namespace}/site"),
+        KubernetesTarget.model_validate({"kubeconfig": str(hand.plane.kubeconfig), **spec}),
+        guard=Guard(),
+        holder=Name("web-1"),
+        clusters=clusters,
+    )
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(clusters.run())
+            yield Driven(target)
+            running.cancel()
+    finally:
+        await target.close()
+        await clusters.close()
+
+
+def secret(value: str) -> Object:
+    data = {"k": base64.b64encode(value.encode()).decode()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": data}
+
+
+def patched(hand: Hand, mark: int) -> set[str]:
+    asked = hand.plane.audit.since(mark, lambda each: hand.namespace in each.path and each.verb == "patch")
+    return {each.path.partition("?")[0].rpartition("/")[2] for each in asked}
+
+
+async def test_what_no_watch_shows_is_found_by_a_full_look(hand: Hand) -> None:
+    """Secrets are not watched; a look at everything names who changed one, quotes nothing, and has it undone."""
+    async with driven(hand) as site:
+        await site.commit(secret("1"), config_map(k="1"))
+        hand.merge(secret("1"), {"data": secret("thEirs")["data"]})
+        assert await site.look() is None
+        found = await site.look(full=True)
+        assert found == f"Secret/{hand.namespace}/s (.data.k of somebody)"
+        counts = await site.again(secret("1"), config_map(k="1"))
+        assert (counts.changed, counts.unchanged) == (1, 1)
+        assert await site.look(full=True) is None
+        live = hand.live(secret("1"))
+        assert live is not None
+        assert live["data"] == secret("1")["data"]
+
+
+async def test_a_drift_asks_for_no_secret_that_nobody_touched(hand: Hand) -> None:
+    """A correction goes to what drifted, and a commit to what cannot be watched as well."""
+    async with driven(hand) as site:
+        await site.commit(secret("1"), config_map(k="1"))
+        hand.plane.ask("DELETE", hand.path(config_map()))
+        found, end = None, monotonic() + 20
+        while found is None and monotonic() < end:
+            await asyncio.sleep(0.02)
+            found = await site.look()
+        assert found == f"ConfigMap/{hand.namespace}/a (deleted)"
+        mark = hand.plane.audit.mark()
+        await site.again(secret("1"), config_map(k="1"))
+        assert patched(hand, mark) == {"a"}
+        mark = hand.plane.audit.mark()
+        await site.commit(secret("1"), config_map(k="1"))
+        assert patched(hand, mark) == {"s"}
+
+
+async def test_after_a_failure_all_is_looked_at_again(hand: Hand) -> None:
+    """An object that was refused is neither remembered as applied, nor asked for while it is refused for nothing."""
+    async with driven(hand) as site:
+        await site.commit(config_map(k="1"))
+        wrong = config_map("b") | {"data": {"not a key": "1"}}
+        with pytest.raises(TargetError, match="1 of 2 objects are not as they are to be"):
+            await site.commit(config_map(k="1"), wrong)
+        assert await site.look() == "the cluster was not looked at since the agent started"
+        counts = await site.commit(config_map(k="1"), config_map("b", k="1"))
+        assert (counts.created, counts.unchanged) == (1, 1)
+
+
+async def test_a_kind_that_may_not_be_watched_is_applied_with_each_commit(hand: Hand) -> None:
+    """`drift: off` watches nothing at all."""
+    async with driven(hand, drift="off") as site:
+        await site.commit(config_map(k="1"))
+        hand.merge(config_map(), {"data": {"k": "theirs"}})
+        assert await site.look(full=True) is None
+        mark = hand.plane.audit.mark()
+        counts = await site.commit(config_map(k="1"))
+        assert counts.changed == 1
+        watches = hand.plane.audit.since(mark, lambda each: each.verb == "watch" and "bellpull" in each.agent)
+        assert watches == []
