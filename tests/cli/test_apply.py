@@ -117,6 +117,22 @@ def test_what_could_not_be_applied_is_said_with_its_place(person: Person) -> Non
     assert person.live("configmaps", "settings") is not None
 
 
+def test_what_belongs_to_another_sync_is_refused(person: Person) -> None:
+    """M13: nothing of it is written, and it stays when the folder no longer has it; the line says how to take it."""
+    person.write(settings=SETTINGS)
+    assert person.run("apply", "--once").code == 0
+    person.write(settings=SETTINGS.replace("fast", "slow"), secret=SECRET)
+    refused = person.run("apply", "--once", "--name", "other")
+    assert (refused.code, refused.out.splitlines()[-1]) == (1, "1 created, 1 failed")
+    owner = f"bellpull/{person.namespace}/site"
+    assert f"failed      ConfigMap/{person.namespace}/settings (settings.yaml:1): belongs to {owner}" in refused.err
+    assert "set the annotation bellpull.dev/adopt: enabled on it to take it over" in refused.err
+    assert f"belongs to {owner}" in person.run("diff", "--name", "other").err
+    person.write(secret=SECRET)
+    assert person.run("apply", "--once", "--name", "other").out.splitlines()[-1] == "1 kept, 1 unchanged"
+    assert person.live("configmaps", "settings")["data"] == {"mode": "fast"}
+
+
 @pytest.mark.parametrize(
     ("words", "code", "problem"),
     [

@@ -1,5 +1,6 @@
 """What tests of the engine share: a client, what is desired, and what there is."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any, Final
 
@@ -11,9 +12,11 @@ from agent.core.kubernetes.inventory import Member
 from agent.core.kubernetes.normalise import Desired, normalise
 from agent.core.kubernetes.object import Manifest, Object, Origin
 from agent.core.kubernetes.policy import Done, Policy, Undone
+from agent.core.kubernetes.requests import Answer, Method, Request
+from agent.ports.cluster import Cluster
 from tests.parts.control_plane import ControlPlane
 
-__all__ = ["ONE", "TWO", "Hand", "config_map", "deployment", "policy"]
+__all__ = ["ONE", "TWO", "Hand", "Meanwhile", "config_map", "deployment", "policy"]
 
 ONE: Final = "bellpull/tests/one"
 TWO: Final = "bellpull/tests/two"
@@ -105,3 +108,19 @@ class Hand:
         """Apply it as another tool does, with force."""
         path = f"{self.path(item)}?fieldManager={manager}&force=true"
         self.plane.ask("PATCH", path, item, content="application/apply-patch+yaml")
+
+
+class Meanwhile:
+    """Passes requests on; before the first deletion something else happens."""
+
+    def __init__(self, cluster: Cluster, happens: Callable[[], None]) -> None:
+        self.deletions: list[Request] = []
+        self._cluster = cluster
+        self._happens = happens
+
+    async def send(self, request: Request) -> Answer:
+        if request.method is Method.DELETE:
+            if not self.deletions:
+                self._happens()
+            self.deletions.append(request)
+        return await self._cluster.send(request)

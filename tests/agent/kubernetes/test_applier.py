@@ -12,6 +12,7 @@ from agent.core.kubernetes.applyset import PART_OF
 from agent.core.kubernetes.fields import apply_entry
 from agent.core.kubernetes.object import Object
 from agent.core.kubernetes.policy import Action, Conflicts
+from agent.core.kubernetes.takeover import orphan
 from agent.ports.inventory import Held
 from tests.agent.kubernetes.cluster import ONE, TWO, Hand, config_map, deployment, policy
 
@@ -228,6 +229,39 @@ async def test_a_deletion_is_of_the_object_that_was_looked_at(hand: Hand) -> Non
     hand.create(config_map(k="theirs"))
     assert (await hand.client.send(ask.delete(path, uid=metadata["uid"]))).status == 409
     assert data(hand.live(config_map())) == {"k": "theirs"}
+
+
+async def test_one_that_goes_with_a_finalizer_of_git_is_freed_by_git(hand: Hand) -> None:
+    """What holds it is a field like others: gone from Git, it is gone, and the object is made again without it."""
+    held = config_map(k="1")
+    held["metadata"]["finalizers"] = ["example.org/hold"]
+    made = await hand.apply(held)
+    hand.plane.ask("DELETE", hand.path(held))
+    assert hand.live(held) is not None
+    again = await hand.apply(config_map(k="1"), made)
+    live = hand.live(held)
+    assert live is not None
+    assert again.action is Action.CREATED
+    assert "deletionTimestamp" not in live["metadata"]
+
+
+# -- M5: letting go of it -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("others", [True, False])
+async def test_an_object_that_is_left_to_itself_keeps_all_it_has(hand: Hand, others: bool) -> None:
+    """Without our label and entry; an apply of nothing would take the fields with it."""
+    await hand.apply(config_map(k="1"))
+    if others:
+        hand.merge(config_map(), {"data": {"theirs": "x"}})
+    live = hand.live(config_map())
+    assert live is not None
+    await hand.client.send(ask.rewrite(hand.path(config_map()), orphan(live, ONE)))
+    left = hand.live(config_map())
+    assert left is not None
+    assert left["data"] == {"k": "1"} | ({"theirs": "x"} if others else {})
+    assert PART_OF not in left["metadata"].get("labels", {})
+    assert apply_entry(left, ONE) is None
 
 
 # -- M4: what others left behind ------------------------------------------------------------------------------------

@@ -7,11 +7,14 @@ import pytest
 
 from agent.app.kubernetes import pruner
 from agent.app.kubernetes.reconcile import GuardedError
+from agent.core.kubernetes.applyset import PART_OF
 from agent.core.kubernetes.inventory import Member
 from agent.core.kubernetes.object import Object
-from agent.core.kubernetes.policy import Action
-from tests.agent.kubernetes.cluster import Hand, config_map, deployment
+from agent.core.kubernetes.ownership import is_member
+from agent.core.kubernetes.policy import Action, Undone
+from tests.agent.kubernetes.cluster import Hand, Meanwhile, config_map, deployment
 from tests.agent.kubernetes.syncing import Sync, actions
+from tests.parts.webhook import until
 
 
 @pytest.fixture
@@ -120,6 +123,53 @@ async def test_a_clone_with_our_label_is_not_ours(sync: Sync) -> None:
     assert actions(await sync.run(*named("a")))["b"] is Action.KEPT
     assert sync.hand.live(clone) is not None
     assert sync.hand.live(config_map("b")) is not None
+
+
+async def test_what_controllers_make_with_our_label_is_not_ours(sync: Sync) -> None:
+    """M5: EndpointSlices carry exactly the labels of their Service; they are in no inventory, and go with it."""
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
+    service |= {"spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}
+    await sync.run(service, *named("ab"))
+    query = f"labelSelector={PART_OF}={sync.policy.parent}"
+    path = f"/apis/discovery.k8s.io/v1/namespaces/{sync.hand.namespace}/endpointslices?{query}"
+    until(lambda: bool(sync.hand.plane.ask("GET", path)["items"]), "a slice has our label")
+    (slice_,) = sync.hand.plane.ask("GET", path)["items"]
+    assert not is_member(slice_, sync.policy.manager, sync.policy.parent)
+    assert await sync.members() == ["a", "b", "web"]
+    assert actions(await sync.run(service, *named("a")))["b"] is Action.DELETED
+    assert sync.hand.plane.ask("GET", path)["items"]
+
+
+async def test_what_a_controller_adopted_is_left_to_it(sync: Sync) -> None:
+    """M5: with our label and our entry, but somebody answers for it."""
+    await sync.run(*named("ab"))
+    (owner, owned) = (sync.hand.live(config_map(name)) for name in "ab")
+    assert owner is not None
+    assert owned is not None
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": owner["metadata"]["uid"]}
+    sync.hand.merge(config_map("b"), {"metadata": {"ownerReferences": [reference | {"controller": True}]}})
+    assert actions(await sync.run(*named("a")))["b"] is Action.KEPT
+    assert sync.hand.live(config_map("b")) is not None
+
+
+async def test_what_is_made_anew_between_the_look_and_the_deletion_stays(sync: Sync) -> None:
+    """The deletion names the uid (M8); the next run finds that it is somebody else's."""
+    await sync.run(*named("ab"))
+    path = sync.hand.path(config_map("b"))
+
+    def another() -> None:
+        sync.hand.plane.ask("DELETE", path)
+        sync.hand.create(config_map("b", k="theirs"))
+
+    held = (await sync.inventory.load()).members
+    (member,) = (each for which, each in held.items() if which.name == "b")
+    cluster = Meanwhile(sync.hand.client, another)
+    pruner_ = pruner.Pruner(cluster, sync.policy, await sync.hand.discovery.resources(), width=1)
+    (made,) = await pruner_.prune([member])
+    assert isinstance(made, Undone)
+    assert made.passes
+    assert sync.hand.live(config_map("b")) is not None
+    assert actions(await sync.run(*named("a")))["b"] is Action.KEPT
 
 
 async def test_an_object_that_was_about_to_be_made_when_the_agent_ended_is_found(sync: Sync) -> None:

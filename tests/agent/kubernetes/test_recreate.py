@@ -11,9 +11,7 @@ from agent.app.kubernetes.applier import Applier
 from agent.core.kubernetes.inventory import Member
 from agent.core.kubernetes.object import Object
 from agent.core.kubernetes.policy import Action, Conflicts, Undone
-from agent.core.kubernetes.requests import Answer, Method, Request
-from agent.ports.cluster import Cluster
-from tests.agent.kubernetes.cluster import Hand, config_map, deployment, policy
+from tests.agent.kubernetes.cluster import Hand, Meanwhile, config_map, deployment, policy
 from tests.parts.webhook import until
 
 FORCE: Final = policy(force=True)
@@ -215,22 +213,6 @@ async def test_a_quota_that_the_old_one_uses_up_is_said_to_be(hand: Hand) -> Non
 
 
 # -- meanwhile ------------------------------------------------------------------------------------------------------
-
-
-class Meanwhile:
-    """Passes requests on; before the first deletion something else happens."""
-
-    def __init__(self, cluster: Cluster, happens: Callable[[], None]) -> None:
-        self.deletions: list[Request] = []
-        self._cluster = cluster
-        self._happens = happens
-
-    async def send(self, request: Request) -> Answer:
-        if request.method is Method.DELETE:
-            if not self.deletions:
-                self._happens()
-            self.deletions.append(request)
-        return await self._cluster.send(request)
 
 
 async def test_what_is_written_before_the_deletion_is_looked_at_again(hand: Hand) -> None:
