@@ -196,10 +196,8 @@ class Applier:
                 refused = again
         if refused.kind is RefusalKind.IMMUTABLE and (options.force or self._policy.force):
             made = await self._recreate.recreate(desired, item["metadata"].get("uid"))
-            if isinstance(made, Answer):
-                course.anew = True
-                return made
-            raise UndoneError(made, passes=False)
+            course.anew = True
+            return made
         raise UndoneError(told(refused, desired.item) + await self._hint(desired, refused), passes=refused.passes)
 
     async def _is_at_fault(self, desired: Desired, item: Object, fields: Sequence[str]) -> bool:

@@ -8,8 +8,9 @@ from agent.app.kubernetes.leaver import Leaver
 from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.reconcile import WIDTH
 from agent.core.kubernetes import ask
-from agent.core.kubernetes.answers import RefusalKind, refusal
-from agent.core.kubernetes.conflicts import Claim, is_taken, verdict
+from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
+from agent.core.kubernetes.conflicts import Claim, is_taken, stands_in_the_way, verdict
+from agent.core.kubernetes.fields import entries
 from agent.core.kubernetes.inventory import Member
 from agent.core.kubernetes.leftovers import without_leftovers
 from agent.core.kubernetes.normalise import Desired
@@ -113,10 +114,19 @@ async def _applied(
         before, after = compared(live, item)  # its namespace or kind comes with the same apply
         return Difference(id=desired.id, live=before, planned=after)
     if refused is not None:
-        return Difference(id=desired.id, problem=told(refused, desired.item))
+        return Difference(id=desired.id, problem=told(refused, desired.item) + _taken_over_first(refused, live))
     planned = without_leftovers(answer.body, which=is_overridden) if options.how is How.OVERRIDE else answer.body
     before, after = compared(live, planned)
     return None if before == after else Difference(id=desired.id, live=before, planned=after)
+
+
+def _taken_over_first(refused: Refusal, live: Object | None) -> str:
+    """Return what an apply does before it, which no dry run can (M4)."""
+    fields = [cause.field for cause in refused.causes]
+    near = [each["manager"] for each in entries(live or {}) if stands_in_the_way(each, fields)]
+    if refused.kind is not RefusalKind.INVALID or not near:
+        return ""
+    return f"; unless that is Git's own, an apply takes over first what was written there by {', '.join(near)}"
 
 
 async def _deleted(cluster: Cluster, member: Member, policy: Policy, resources: Resources) -> Difference | None:

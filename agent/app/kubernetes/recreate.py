@@ -1,7 +1,7 @@
 """Makes an object anew for a field that may not change, only after it was proved that this will work (M12).
 
 The proof is a create of the same name that is only tried: the API server answers that the name is taken once
-everything else is well. What holds data, or what others stand on, is never made anew so.
+everything else is well. What holds data, or what others stand on, is made anew only where it asks for that itself.
 """
 
 import asyncio
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from agent.app.kubernetes.undone import MovedError
+from agent.app.kubernetes.undone import MovedError, UndoneError
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.object import GroupKind, Object
+from agent.core.kubernetes.options import options_of
 from agent.core.kubernetes.policy import Policy
 from agent.core.kubernetes.requests import Answer, Method, Request
 from agent.core.kubernetes.shown import restorable, told
@@ -47,41 +48,42 @@ class Recreate:
         self._policy = policy
         self._carried = carried
 
-    async def recreate(self, desired: Desired, uid: str | None) -> Answer | str:
-        """Return the answer to the apply that made it anew, or why it was not; then the old one is there.
+    async def recreate(self, desired: Desired, uid: str | None) -> Answer:
+        """Return the answer to the apply that made it anew.
 
         Args:
             desired: as it is to be.
             uid: of the one that cannot be changed; that which is there where nobody knows.
 
         Raises:
+            UndoneError: it was not made anew: why, and whether the old one is there.
             MovedError: there is another by now.
             ClusterError: nobody answers any more.
         """
         item = ask.members_item(desired, self._policy.parent)
         why = _forbidden(desired) or await self._doubt(desired, item)
         if why is not None:
-            return f"cannot be changed in place, and is not made anew: {why}"
+            raise UndoneError(f"cannot be changed in place, and is not made anew: {why}", passes=False)
         old = await self._delete(desired, uid)
-        if isinstance(old, str):
-            return old
         held = await self._held(desired, old["metadata"]["uid"])
         if held is not None:
-            return f"is being deleted to be made anew, and something holds it: {held}; it is made once it is gone"
+            problem = f"is being deleted to be made anew, and something holds it: {held}; it is made once it is gone"
+            raise UndoneError(problem, passes=True)
         item = ask.members_item(self._carried(desired, old), self._policy.parent)
         made = await self._cluster.send(ask.apply(desired.path, item, self._policy.manager, force=True))
         refused = refusal(made)
         if refused is None:
             return made
-        return f"{told(refused, desired.item)}; {await self._put_back(desired, old)}"
+        problem = f"{told(refused, desired.item)}; {await self._put_back(desired, old)}"
+        raise UndoneError(problem, passes=refused.passes)
 
-    async def _delete(self, desired: Desired, uid: str | None) -> Object | str:
-        """Delete it just as it was read, and return that, or why it was not; its status may change meanwhile."""
+    async def _delete(self, desired: Desired, uid: str | None) -> Object:
+        """Delete it just as it was read, and return that; its status may change meanwhile."""
         refused = None
         for _ in range(_ATTEMPTS):
             found = await self._cluster.send(ask.look(desired.path, whole=True))
             if refusal(found) is not None:
-                return "cannot be read, so it is not made anew"
+                raise UndoneError("cannot be read, so it is not made anew", passes=True)
             metadata = found.body["metadata"]
             uid = uid or metadata["uid"]
             if metadata["uid"] != uid:
@@ -92,7 +94,8 @@ class Recreate:
                 return found.body
             if refused.kind is not RefusalKind.MOVED:
                 break
-        return f"cannot be deleted to be made anew: {told(refused, desired.item) if refused else ''}"
+        problem = f"cannot be deleted to be made anew: {told(refused, desired.item) if refused else ''}"
+        raise UndoneError(problem, passes=refused is not None and refused.passes)
 
     async def _doubt(self, desired: Desired, item: Object) -> str | None:
         """Return why a new one might not be taken, None where it was shown that it will be."""
@@ -143,6 +146,13 @@ def _own(refused: Refusal) -> str:
 
 
 def _forbidden(desired: Desired) -> str | None:
+    """Return why it is not made anew although that was asked for, None where it may be."""
+    if options_of(desired.item).cascade or (why := _what_is_lost(desired)) is None:
+        return None
+    return f"{why}; if that is meant, annotate it with bellpull.dev/force: cascade"
+
+
+def _what_is_lost(desired: Desired) -> str | None:
     kind, spec = desired.id.kind, desired.item.get("spec") or {}
     if kind in _NEVER:
         return _NEVER[kind]

@@ -32,12 +32,14 @@ class Options:
     Attributes:
         how: it is applied.
         force: whether it may be deleted and made anew for a field that may not change (M12).
+        cascade: whether so may one that takes data, or others, with it.
         prune: whether it is deleted when Git no longer has it.
         adopt: whether it may be taken from another Sync (M3).
     """
 
     how: How = How.OVERRIDE
     force: bool = False
+    cascade: bool = False
     prune: bool = True
     adopt: bool = False
 
@@ -55,9 +57,11 @@ def options_of(item: Object) -> Options:
     """Return what the annotations and labels of an object ask."""
     ignored = _says(item, f"{_FLUX}reconcile", "disabled")
     how = _HOW.get(_value(item, f"{_OURS}apply") or _value(item, f"{_FLUX}ssa"), How.OVERRIDE)
+    cascade = _says(item, f"{_OURS}force", "cascade")
     return Options(
         how=How.IGNORE if ignored else how,
-        force=_says(item, f"{_OURS}force", "enabled") or _says(item, f"{_FLUX}force", "enabled"),
+        cascade=cascade,
+        force=cascade or _says(item, f"{_OURS}force", "enabled") or _says(item, f"{_FLUX}force", "enabled"),
         prune=not (_says(item, f"{_OURS}prune", "disabled") or _says(item, f"{_FLUX}prune", "disabled")),
         adopt=_says(item, f"{_OURS}adopt", "enabled"),
     )

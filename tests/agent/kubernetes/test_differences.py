@@ -113,6 +113,24 @@ async def test_what_would_not_be_applied_is_no_change_but_a_problem(hand: Hand) 
     assert taken.planned["data"] == {"k": "2"}
 
 
+async def test_what_an_apply_takes_over_first_is_said(hand: Hand) -> None:
+    """No dry run can show what comes of it: it is answered 422, and the apply is not."""
+    item = web()
+    item["spec"]["template"]["spec"]["volumes"] = [{"name": "v", "emptyDir": {}}]
+    made = await hand.apply(item)
+    edited = web()
+    edited["spec"]["template"]["spec"]["volumes"] = [{"name": "v", "hostPath": {"path": "/"}}]
+    hand.put(edited)
+    found = await differ(hand, item, made)
+    assert found is not None
+    assert "may not specify more than 1 volume type; unless that is Git's own, an apply takes" in (
+        found.problem or ""
+    )
+    assert (found.problem or "").endswith("what was written there by somebody")
+    await hand.apply(item, made)
+    assert await differ(hand, item, made) is None
+
+
 class Away:
     """A cluster that goes away in the middle."""
 

@@ -85,6 +85,7 @@ def test_every_object_is_in_one_stage_and_the_stages_are_in_order(ids: list[Obje
         pytest.param(
             {"bellpull.dev/force": "enabled", "bellpull.dev/adopt": "enabled"}, Options(force=True, adopt=True)
         ),
+        pytest.param({"bellpull.dev/force": "cascade"}, Options(force=True, cascade=True), id="with all it holds"),
         pytest.param({"bellpull.dev/prune": "disabled"}, Options(prune=False), id="kept"),
         pytest.param({"kustomize.toolkit.fluxcd.io/ssa": "Merge"}, Options(how=How.MERGE), id="Flux's merge"),
         pytest.param({"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"}, Options(how=How.IF_NOT_PRESENT)),

@@ -156,7 +156,7 @@ def never(name: str) -> dict[str, tuple[Object, Object, str]]:
         "an address": (
             service(clusterIP="10.96.77.1"),
             service(clusterIP="10.96.77.2"),
-            "its clusterIP may be taken meanwhile",
+            "its clusterIP may be taken meanwhile, which no dry run shows",
         ),
     }
 
@@ -172,8 +172,36 @@ async def test_what_holds_what_is_lost_is_never_made_anew(hand: Hand, gone: Call
     old = hand.plane.seen(desired.path)
     refused = await hand.fail(after, made, to=FORCE)
     live = hand.plane.seen(desired.path)
-    assert f"is not made anew: {why}" in refused.problem
+    assert (
+        f"is not made anew: {why}; if that is meant, annotate it with bellpull.dev/force: cascade" in refused.problem
+    )
     assert (live["metadata"]["uid"], live["spec"]) == (old["metadata"]["uid"], old["spec"])
+
+
+def meant(after: Object) -> Object:
+    """Return it as a person says that it may go with what it holds."""
+    return after | {"metadata": after["metadata"] | {"annotations": {"bellpull.dev/force": "cascade"}}}
+
+
+async def test_what_holds_what_is_lost_is_made_anew_where_that_is_meant(hand: Hand) -> None:
+    """By an annotation of its own, beside which none of the Sync is needed."""
+    before, after, _ = never(hand.namespace)["claims"]
+    made = await hand.apply(before)
+    anew = await hand.apply(meant(after), made)
+    assert anew.action is Action.RECREATED
+
+
+async def test_an_address_that_another_has_is_seen_too_late_and_the_old_one_put_back(hand: Hand) -> None:
+    """Why it is never made anew without a word: the dry run says that all is well."""
+    other = service(clusterIP="10.96.77.4")
+    other["metadata"] = {"name": "other"}
+    hand.create(other)
+    made = await hand.apply(service(clusterIP="10.96.77.3"))
+    refused = await hand.fail(meant(service(clusterIP="10.96.77.4")), made)
+    assert "provided IP is already allocated; the old one was put back" in refused.problem
+    live = hand.live(service())
+    assert live is not None
+    assert live["spec"]["clusterIP"] == "10.96.77.3"
 
 
 def balanced(kind: str) -> Object:
