@@ -8,11 +8,12 @@ taken over, and where their fields exclude ours, those as well (M4).
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Final
 
+from agent.app.kubernetes.course import Course, action_of
 from agent.app.kubernetes.leaver import Leaver, Ready
 from agent.app.kubernetes.recreate import Recreate
 from agent.app.kubernetes.undone import MovedError, UndoneError
@@ -39,21 +40,6 @@ _CREATED: Final = 201
 _GONE_S: Final = 15.0
 _LOOK_S: Final = 0.2
 _PAUSE_S: Final = 0.05
-
-
-@dataclass(slots=True)
-class _Course:
-    """What happens to an object on its way.
-
-    Attributes:
-        notes: what a person should know.
-        wrote: whether something of others was written over, which our own entry does not tell within a second.
-        anew: whether the one that was there was deleted.
-    """
-
-    notes: list[str]
-    wrote: bool = False
-    anew: bool = False
 
 
 class Applier:
@@ -101,7 +87,7 @@ class Applier:
 
     async def _make(self, desired: Desired, record: Record | None, options: Options) -> Done:
         ready = await self._leaver.ready(desired, known=record is not None)
-        course = _Course(notes=[*ready.notes])
+        course = Course(notes=[*ready.notes])
         answer = await self._update(ready, record, options, course) if record else None
         if answer is None:
             record = None
@@ -114,12 +100,12 @@ class Applier:
         after = self._record(desired, answer.body)
         return Done(
             id=desired.id,
-            action=_action(record, after, course, created=answer.status == _CREATED),
+            action=action_of(record, after, course, created=answer.status == _CREATED),
             record=after,
             notes=(*course.notes, *(f"the server warns: {each}" for each in answer.warnings)),
         )
 
-    async def _update(self, ready: Ready, record: Record, options: Options, course: _Course) -> Answer | None:
+    async def _update(self, ready: Ready, record: Record, options: Options, course: Course) -> Answer | None:
         """Apply to the object that is known; None where it is not there any more, or is another."""
         desired, item = ready.desired, self._item(ready.desired, record.uid, ready.version)
         answer = await self._send(desired, item, force=False)
@@ -138,7 +124,7 @@ class Applier:
             return None
         return await self._insist(desired, self._item(desired, record.uid), options, refused, course)
 
-    async def _touch(self, ready: Ready, options: Options, course: _Course) -> Answer | None:
+    async def _touch(self, ready: Ready, options: Options, course: Course) -> Answer | None:
         """Apply to an object of which nothing is known; None where it is left as it is."""
         desired, version = ready.desired, ready.version
         answer = await self._send(desired, self._item(desired, version=version), force=False)
@@ -167,7 +153,7 @@ class Applier:
             await self._rewrite(desired, partial(hand_over, before=owner, manager=self._policy.manager))
 
     async def _insist(
-        self, desired: Desired, item: Object, options: Options, refused: Refusal, course: _Course
+        self, desired: Desired, item: Object, options: Options, refused: Refusal, course: Course
     ) -> Answer:
         """Do what is left to do about a refusal.
 
@@ -179,6 +165,8 @@ class Applier:
             desired, lambda live: at_version(live, desired.resource.api_version)
         ):
             raise MovedError
+        if refused.kind is RefusalKind.INVALID and await self._is_going(desired):
+            return await self._after_it_is_gone(desired, options, course)
         if refused.kind is RefusalKind.INVALID and options.how is not How.MERGE:
             if await self._is_at_fault(desired, item, fields):
                 raise UndoneError(told(refused, desired.item), passes=False)
@@ -200,6 +188,11 @@ class Applier:
             return made
         raise UndoneError(told(refused, desired.item) + await self._hint(desired, refused), passes=refused.passes)
 
+    async def _is_going(self, desired: Desired) -> bool:
+        """Whether it is being deleted, when it takes no finalizer any more."""
+        found = await self._metadata(desired)
+        return found is not None and "deletionTimestamp" in found["metadata"]
+
     async def _is_at_fault(self, desired: Desired, item: Object, fields: Sequence[str]) -> bool:
         """Whether Git's object alone is refused for the same fields: then nobody else is in its way."""
         metadata = {name: each for name, each in item["metadata"].items() if name not in ("uid", "resourceVersion")}
@@ -220,7 +213,7 @@ class Applier:
         near = [each for each in entries(live) if each["manager"] != self._policy.manager and owns_near(each, fields)]
         return f"; set there, too, by {', '.join(dict.fromkeys(each['manager'] for each in near))}" if near else ""
 
-    async def _settle(self, desired: Desired, options: Options, answer: Answer, course: _Course) -> Answer:
+    async def _settle(self, desired: Desired, options: Options, answer: Answer, course: Course) -> Answer:
         """Take over what is left behind; return the answer that counts."""
         if options.how is not How.OVERRIDE or not any(is_overridden(each) for each in entries(answer.body)):
             return answer
@@ -235,7 +228,7 @@ class Applier:
         course.notes.append("what kubectl wrote beside Git is taken over")
         return replace(cleaned, status=answer.status)
 
-    async def _after_it_is_gone(self, desired: Desired, options: Options, course: _Course) -> Answer:
+    async def _after_it_is_gone(self, desired: Desired, options: Options, course: Course) -> Answer:
         """Wait until an object that is being deleted is gone, and make it again."""
         end = monotonic() + _GONE_S
         while (found := await self._metadata(desired)) is not None and found["metadata"].get("deletionTimestamp"):
@@ -286,14 +279,3 @@ class Applier:
 
     def _record(self, desired: Desired, item: Object) -> Record:
         return record_of(item, self._policy.manager, self.text(desired), Marked.by(desired.item))
-
-
-def _action(before: Record | None, after: Record, course: _Course, *, created: bool) -> Action:
-    if created:
-        return Action.CREATED if before is None and not course.anew else Action.RECREATED
-    if before is None or before.uid != after.uid or course.wrote:
-        return Action.CONFIGURED
-    if before.revision == after.revision:
-        return Action.UNCHANGED
-    same_text = before.desired == after.desired
-    return Action.UNCHANGED if before.own == after.own and same_text else Action.CONFIGURED

@@ -231,6 +231,28 @@ async def test_a_deletion_is_of_the_object_that_was_looked_at(hand: Hand) -> Non
     assert data(hand.live(config_map())) == {"k": "theirs"}
 
 
+async def test_one_that_is_being_deleted_when_git_adds_a_finalizer_is_made_again_with_it(hand: Hand) -> None:
+    """An API server refuses it as invalid (422), which passes."""
+    made = await hand.apply(config_map(k="1"))
+    hand.merge(config_map(), {"metadata": {"finalizers": ["example.org/hold"]}})
+    hand.plane.ask("DELETE", hand.path(config_map()))
+    wanted = config_map(k="1")
+    wanted["metadata"]["finalizers"] = ["example.org/ours"]
+
+    async def release() -> None:
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(hand.merge, config_map(), {"metadata": {"finalizers": None}})
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(release())
+        await hand.apply(wanted, made)
+    live = hand.live(config_map())
+    assert live is not None
+    hand.merge(config_map(), {"metadata": {"finalizers": None}})
+    assert live["metadata"]["finalizers"] == ["example.org/ours"]
+    assert "deletionTimestamp" not in live["metadata"]
+
+
 async def test_one_that_goes_with_a_finalizer_of_git_is_freed_by_git(hand: Hand) -> None:
     """What holds it is a field like others: gone from Git, it is gone, and the object is made again without it."""
     held = config_map(k="1")
