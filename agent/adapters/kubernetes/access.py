@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.config import ConfigException, kube_config, load_incluster_config
 
-from agent.adapters.kubernetes.kubeconfig import load_kubeconfig
+from agent.adapters.kubernetes.kubeconfig import Chosen, load_kubeconfig
 from agent.core.kubernetes.proxy import environment_proxy
 from agent.ports.cluster import ClusterError
 
@@ -52,6 +52,7 @@ class Access:
         server_name: what the certificate is to say, where that is not the host of `url`.
         proxy: the proxy to go through.
         namespace: of the context, or of the pod.
+        context: of the kubeconfig, whichever is its current one later; none of the pod.
     """
 
     def __init__(self, source: "_Source", read: "_Read") -> None:
@@ -64,6 +65,7 @@ class Access:
         self.server_name: str | None = configuration.tls_server_name
         self.proxy = configuration.proxy or environment_proxy(self.url, os.environ)
         self.namespace = read.namespace
+        self.context = source.context
 
     async def credential(self) -> Credential:
         """Return what the next request shows.
@@ -99,6 +101,7 @@ class _Read:
     """What was read; `material` says which certificates `tls` was made of."""
 
     configuration: Any
+    chosen: Chosen | None
     namespace: str
     tls: ssl.SSLContext | None
     material: bytes
@@ -121,9 +124,10 @@ class _Source:
         configuration = type.__call__(Configuration)
         configuration.host = ""
         if self.kubeconfig is None:
-            namespace = self._pod(configuration)
+            chosen, namespace = None, self._pod(configuration)
         else:
-            namespace = await load_kubeconfig(self.kubeconfig, self.context, configuration)
+            chosen = await load_kubeconfig(self.kubeconfig, self.context, configuration)
+            namespace = chosen.namespace
         # Nothing is awaited from here on: what the library wrote to files for OpenSSL is gone before others write.
         try:
             _check(configuration)
@@ -134,7 +138,7 @@ class _Source:
             raise ClusterError(f"{self}: {error}") from None
         finally:
             kube_config._cleanup_temp_files()  # noqa: SLF001  # keys; else left behind by whoever is killed
-        return _Read(configuration, namespace, tls, material)
+        return _Read(configuration, chosen, namespace, tls, material)
 
     def _pod(self, configuration: Any) -> str:
         token, authority = str(self.account / "token"), str(self.account / "ca.crt")
@@ -161,7 +165,9 @@ async def read_access(
         ClusterError: none of them is there, or says enough.
     """
     source = _Source(kubeconfig or _usual(), context, account)
-    return Access(source, await source.read())
+    read = await source.read()
+    # What is read again is of the same context: it is shown to the same API server.
+    return Access(replace(source, context=read.chosen.context if read.chosen else None), read)
 
 
 def _usual() -> Path | None:

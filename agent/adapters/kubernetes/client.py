@@ -52,6 +52,11 @@ class Client:
         """The namespace that is meant where none is named."""
         return self._access.namespace
 
+    @property
+    def context(self) -> str | None:
+        """The context of the kubeconfig; none for a pod's own account."""
+        return self._access.context
+
     async def send(self, request: Request) -> Answer:
         """Return the answer, after what passes by itself has passed.
 

@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.config import ConfigException
@@ -19,7 +19,7 @@ from yaml import YAMLError
 from agent.adapters.kubernetes.program import ask_program
 from agent.ports.cluster import ClusterError
 
-__all__ = ["load_kubeconfig"]
+__all__ = ["Chosen", "load_kubeconfig"]
 
 _PROGRAM_S: Final = 60.0
 """For a program that gives credentials; some ask a person."""
@@ -45,8 +45,15 @@ def _file(given: Mapping[str, Any], key: str) -> str | None:
     return FileOrData(given, None, data_key_name=key, base64_file_content=False).as_file()
 
 
-async def load_kubeconfig(written: Path, context: str | None, configuration: Configuration) -> str:
-    """Fill `configuration`, and return the namespace of the context.
+class Chosen(NamedTuple):
+    """The context that is meant."""
+
+    context: str
+    namespace: str
+
+
+async def load_kubeconfig(written: Path, context: str | None, configuration: Configuration) -> Chosen:
+    """Fill `configuration`, and return which context that is.
 
     Raises:
         ClusterError: it is not there, or cannot be used.
@@ -69,7 +76,8 @@ async def load_kubeconfig(written: Path, context: str | None, configuration: Con
     shows = "BearerToken" in configuration.api_key or configuration.cert_file
     if not shows and (given := [key for key in _CREDENTIALS if key in user]):
         raise ClusterError(f"{written}: {given[0]} of the user gives neither a token nor a certificate")
-    return str(_dict((loader.current_context or {}).get("context")).get("namespace") or "default")
+    chosen = loader.current_context or {}
+    return Chosen(str(chosen.get("name")), str(_dict(chosen.get("context")).get("namespace") or "default"))
 
 
 def _is_there(written: Path) -> bool:
@@ -81,6 +89,7 @@ def _loader(written: Path, context: str | None) -> tuple[KubeConfigLoader, dict[
     merged = KubeConfigMerger(str(written)).config
     if merged is None:
         raise ConfigException("no such kubeconfig")
+    _refuse_absent(context or merged.value.get("current-context"), merged.value.get("contexts") or ())
     for each in merged.value["users"]:
         _mean_as_kubectl(_dict(each.value.get("user")), Path(each.path).parent)
     loader = _Loader(config_dict=merged, active_context=context, config_base_path=None)
@@ -99,6 +108,14 @@ def _loader(written: Path, context: str | None) -> tuple[KubeConfigLoader, dict[
     if acts := [key for key in user if key == "as" or key.startswith("as-")]:
         raise ConfigException(f"user {name}: {acts[0]}: acting as somebody else is not done; name the account itself")
     return loader, user
+
+
+def _refuse_absent(context: object, contexts: Iterable[Any]) -> None:
+    names = [str(each.value.get("name")) for each in contexts]
+    if context not in names:
+        problem = f"has no context {context}" if context else "has no current context, and none is named"
+        there = f"there are {', '.join(names)}" if names else "there is none at all"
+        raise ConfigException(f"{problem}: {there}")
 
 
 def _named(entries: Iterable[Any], name: object, key: str) -> dict[str, Any] | None:

@@ -427,7 +427,28 @@ async def test_contexts_and_several_files(tmp_path: Path, monkeypatch: pytest.Mo
         unknown = await problem(None, context="c")
     assert one.seen[0].head.startswith("GET /k8s/clusters/c-1/version ")
     assert [seen.authorization for seen in (*one.seen, *two.seen)] == ["Bearer 1st", "Bearer 2nd"]
-    assert "Expected object with name c in" in unknown
+    assert unknown.endswith(": has no context c: there are a, b")
+
+
+async def test_a_client_stays_with_the_context_it_began_with(tmp_path: Path) -> None:
+    """Else somebody's `kubectl config use-context` would show one cluster's token to another one."""
+    async with listen(lambda seen: OK if seen.authorization == "Bearer renewed" else UNAUTHORIZED) as server:
+        path = written(tmp_path, {"server": f"http://127.0.0.1:{server.port}"}, {"token": "ended"})
+        async with connect(path) as client:
+            assert client.context == "a"
+            both = yaml.safe_load(path.read_text().replace("ended", "renewed"))
+            both["users"].append({"name": "b", "user": {"token": "theirs"}})
+            both["contexts"].append({"name": "b", "context": {"cluster": "a", "user": "b"}})
+            both["current-context"] = "b"
+            path.write_text(yaml.safe_dump(both))
+            assert (await client.send(GET)).status == 200
+    assert [seen.authorization for seen in server.seen] == ["Bearer ended", "Bearer renewed"]
+
+
+async def test_a_kubeconfig_without_a_current_context(tmp_path: Path) -> None:
+    path = written(tmp_path, PLAIN, {})
+    path.write_text(path.read_text().replace("current-context: a", "current-context: ''"))
+    assert await problem(path) == f"{path}: has no current context, and none is named: there are a"
 
 
 PLAIN: Final = {"server": "http://127.0.0.1:1"}
