@@ -13,6 +13,7 @@ from agent.core.kubernetes.normalise import Desired, normalise
 from agent.core.kubernetes.ownership import field_manager
 from agent.core.kubernetes.pointer import read_pointer
 from agent.core.kubernetes.policy import Conflicts, Policy
+from agent.core.kubernetes.resources import Resources
 from agent.ports.git import TreeReader
 from agent.ports.target import TargetError
 from agent.spec import target as spec_target
@@ -39,12 +40,16 @@ async def read_desired(
         ClusterError: the cluster does not say what it serves.
         TreeTooLargeError: they are more than is read.
     """
-    manifests, faults = await clusters.reading.do(lambda _: read_tree(reader))
-    _refuse(faults)
-    desired, wrong = normalise(manifests, await opened.resources(), namespace=namespace)
+
+    def read(served: Resources) -> tuple[tuple[Desired, ...], Sequence[Fault]]:
+        manifests, faults = read_tree(reader)
+        return ((), faults) if faults else normalise(manifests, served, namespace=namespace)
+
+    served = await opened.resources()
+    desired, wrong = await clusters.reading.do(lambda _: read(served))
     if any(fault.passes for fault in wrong):  # a kind that was installed since is not known yet
-        manifests, _ = await clusters.reading.do(lambda _: read_tree(reader))
-        desired, wrong = normalise(manifests, await opened.resources(anew=True), namespace=namespace)
+        anew = await opened.resources(anew=True)
+        desired, wrong = await clusters.reading.do(lambda _: read(anew))
     _refuse(wrong)
     return desired
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.app.kubernetes.reflector import Reflector, Streams
 from agent.core.kubernetes.collection import Collection
@@ -23,19 +23,27 @@ Heard = Callable[[ObjectId], None]
 _UNWATCHED: Final = frozenset({GroupKind("", "Secret")})
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """A kind, at one version, in one namespace or in all."""
 
-    resource: Resource
+    kind: GroupKind
+    version: str
     namespace: str
+
+    @classmethod
+    def of(cls, which: ObjectId, resource: Resource) -> "_Place":
+        return cls(resource.kind, resource.version, which.namespace if resource.namespaced else "")
+
+    @property
+    def everywhere(self) -> "_Place":
+        return self._replace(namespace="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wish:
     """What one Sync wants to know."""
 
-    places: frozenset[_Place]
+    places: Mapping[_Place, Resource]
     ids: frozenset[ObjectId]
     heard: Heard
 
@@ -48,7 +56,7 @@ class Watching:
         self._streams = Streams(cluster)
         self._wishes: dict[str, _Wish] = {}
         self._hearers: dict[ObjectId, list[Heard]] = {}
-        self._refused: set[Resource] = set()
+        self._refused: set[_Place] = set()
         """Kinds that may not be watched in all namespaces."""
         self._reflectors: dict[_Place, Reflector] = {}
         self._tasks: dict[_Place, asyncio.Task[None]] = {}
@@ -67,12 +75,9 @@ class Watching:
 
     def want(self, who: str, what: Mapping[ObjectId, Resource], heard: Heard) -> None:
         """Follow these objects from now on, in place of those that `who` wanted before."""
-        places = {
-            _Place(resource, which.namespace if resource.namespaced else "")
-            for which, resource in what.items()
-            if resource.kind not in _UNWATCHED
-        }
-        wish = _Wish(places=frozenset(places), ids=frozenset(what), heard=heard)
+        watched = ((which, resource) for which, resource in what.items() if resource.kind not in _UNWATCHED)
+        places = {_Place.of(which, resource): resource for which, resource in watched}
+        wish = _Wish(places=places, ids=frozenset(what), heard=heard)
         if (before := self._wishes.get(who)) == wish:
             return
         if before is not None:
@@ -103,7 +108,7 @@ class Watching:
         """Return what holds an object if it is there; None where that is not known now."""
         if resource.kind in _UNWATCHED:
             return None
-        found = self._find(_Place(resource, which.namespace if resource.namespaced else ""))
+        found = self._find(_Place.of(which, resource))
         return found.collection if found is not None and found.is_current else None
 
     def problems(self, who: str) -> list[str]:
@@ -122,17 +127,18 @@ class Watching:
         return self._reflectors.get(self._where(place))
 
     def _where(self, place: _Place) -> _Place:
-        return place if place.resource in self._refused else _Place(place.resource, "")
+        return place if place.everywhere in self._refused else place.everywhere
 
     def _balance(self) -> None:
         """Begin what is needed, and end what is not."""
-        needed = {self._where(place) for wish in self._wishes.values() for place in wish.places}
-        for place in self._reflectors.keys() - needed:
+        wanted = (each for wish in self._wishes.values() for each in wish.places.items())
+        needed = {self._where(place): resource for place, resource in wanted}
+        for place in self._reflectors.keys() - needed.keys():
             del self._reflectors[place]
-        for place in needed - self._reflectors.keys():
+        for place in needed.keys() - self._reflectors.keys():
             self._reflectors[place] = Reflector(
                 self._cluster,
-                place.resource,
+                needed[place],
                 place.namespace,
                 streams=self._streams,
                 heard=self._heard,
@@ -144,15 +150,14 @@ class Watching:
     def _turn(self, place: _Place) -> None:
         """See to a watch that was refused."""
         reflector = self._reflectors.get(place)
-        if reflector is None or not reflector.is_refused or place.namespace or not place.resource.namespaced:
+        if reflector is None or not reflector.is_refused or place.namespace:
             return
-        self._refused.add(place.resource)
+        self._refused.add(place)
         self._balance()
 
     def _listed(self, place: _Place) -> None:
         """Have everything judged that is, or is not, in a list."""
-        kind, namespace = place.resource.kind, place.namespace
-        self._heard([which for which in self._hearers if which.kind == kind and namespace in ("", which.namespace)])
+        self._heard([which for which in self._hearers if which.kind == place.kind])
 
     def _heard(self, changed: Iterable[ObjectId]) -> None:
         for which in changed:

@@ -44,6 +44,7 @@ class Options:
     adopt: bool = False
 
 
+_NOTHING: Final = Options()
 _HOW: Final = {
     "override": How.OVERRIDE,
     "merge": How.MERGE,
@@ -55,6 +56,9 @@ _HOW: Final = {
 
 def options_of(item: Object) -> Options:
     """Return what the annotations and labels of an object ask."""
+    metadata = item.get("metadata") or {}
+    if not metadata.get("annotations") and not metadata.get("labels"):
+        return _NOTHING
     ignored = _says(item, f"{_FLUX}reconcile", "disabled")
     how = _HOW.get(_value(item, f"{_OURS}apply") or _value(item, f"{_FLUX}ssa"), How.OVERRIDE)
     cascade = _says(item, f"{_OURS}force", "cascade")
