@@ -2,7 +2,7 @@
 
 Each has a reason that was met with a real API server: a key removed from a Secret's `stringData` stays in its `data`;
 a port without its protocol has half a key; rules beside an aggregation are taken out again and again; a CA bundle
-that is none keeps a CRD from being established.
+that is none keeps a CRD from being established, and a webhook from being reached once another put the real one there.
 """
 
 import binascii
@@ -28,7 +28,15 @@ def reform(item: Object) -> Iterator[tuple[str, str]]:
         case "rbac.authorization.k8s.io/v1", "ClusterRole" if "aggregationRule" in item:
             item.pop("rules", None)
         case "apiextensions.k8s.io/v1", "CustomResourceDefinition":
-            _drop_odd_bundle(item)
+            _drop_odd_bundle(_at(item, "spec", "conversion", "webhook", "clientConfig"))
+        case "apiregistration.k8s.io/v1", "APIService":
+            _drop_odd_bundle(item.get("spec"))
+        case (
+            "admissionregistration.k8s.io/v1",
+            "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration",
+        ):
+            for _, webhook in mappings(item, "webhooks"):
+                _drop_odd_bundle(webhook.get("clientConfig"))
         case _:
             pass
     found = pod_spec(item)
@@ -62,11 +70,14 @@ def _protocols(value: Any, name: str) -> None:
             port.setdefault("protocol", "TCP")
 
 
-def _drop_odd_bundle(item: Object) -> None:
-    """Take out a `caBundle` that is no certificate: tools put a placeholder there, for others to fill."""
-    value: Any = item
-    for name in ("spec", "conversion", "webhook", "clientConfig"):
+def _at(value: Any, *names: str) -> Any:
+    for name in names:
         value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _drop_odd_bundle(value: Any) -> None:
+    """Take out a `caBundle` that is no certificate: tools put a placeholder there, for others to fill."""
     if isinstance(value, dict) and "caBundle" in value and not _is_bundle(value["caBundle"]):
         del value["caBundle"]
 

@@ -26,6 +26,7 @@ SERVED = Resources(
         _resource("", "Namespace", "namespaces", namespaced=False),
         _resource("apps", "Deployment", "deployments"),
         _resource("batch", "CronJob", "cronjobs"),
+        _resource("apiregistration.k8s.io", "APIService", "apiservices", namespaced=False),
         _resource("rbac.authorization.k8s.io", "ClusterRole", "clusterroles", namespaced=False),
         _resource("apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False),
     ]
@@ -215,6 +216,11 @@ def test_the_form_that_ssa_needs() -> None:
         "spec: {conversion: {webhook: {clientConfig: {caBundle: Cg==, url: https://x}}}}"
     )
     assert crd.item["spec"]["conversion"]["webhook"]["clientConfig"] == {"url": "https://x"}
+    (service,) = made(
+        "apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nmetadata: {name: a}\n"
+        "spec: {caBundle: Cg==, group: x}"
+    )
+    assert service.item["spec"] == {"group": "x"}
 
 
 @pytest.mark.parametrize(
@@ -255,6 +261,7 @@ KINDS = st.sampled_from(
         ("batch/v1", "CronJob"),
         ("rbac.authorization.k8s.io/v1", "ClusterRole"),
         ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+        ("apiregistration.k8s.io/v1", "APIService"),
     ]
 )
 

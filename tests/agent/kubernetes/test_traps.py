@@ -231,10 +231,11 @@ async def test_rules_that_a_controller_puts_together_stay(hand: Hand, role: Obje
     assert last.action is Action.UNCHANGED
 
 
-async def test_a_bundle_that_another_injects_stays(hand: Hand) -> None:
+@pytest.mark.parametrize("in_git", [{}, {"caBundle": "Cg=="}, {"caBundle": ""}], ids=["none", "a line", "empty"])
+async def test_a_bundle_that_another_injects_stays(hand: Hand, in_git: Object) -> None:
     """As cert-manager does it: Git has none, or none that is one, and no apply takes it out."""
     name = f"{hand.namespace}.example.org"
-    reference = {"url": "https://127.0.0.1:1/"}
+    reference = {"url": "https://127.0.0.1:1/"} | in_git
     webhook = {
         "name": name,
         "admissionReviewVersions": ["v1"],
