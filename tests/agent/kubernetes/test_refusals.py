@@ -193,3 +193,12 @@ def test_what_a_refusal_means(answer: Answer, kind: str, *, passes: bool) -> Non
     found = refusal(answer)
     assert found is not None
     assert (found.kind, found.passes) == (kind, passes)
+
+
+def test_all_fields_that_no_schema_has_are_named() -> None:
+    """As many as the API server came to before it stopped, which differs from time to time."""
+    head = "failed to create typed patch object (shop/web; apps/v1, Kind=Deployment): errors:"
+    lines = (".spec.replicas: expected numeric (int or float), got string", ".spec.sel: field not declared in schema")
+    found = refusal(status(500, "\n  ".join((head, *lines, ".sped: field not declared in schema"))))
+    assert found is not None
+    assert "; .spec.sel, .sped are not in the schema of the kind" in found.advice()

@@ -282,7 +282,7 @@ async def test_a_field_that_a_kind_does_not_have_is_an_error(hand: Hand, kind: K
         assert not refused.passes
         assert hand.live(kind.widget()) is None
     built_in = await hand.fail(deployment(replica=3))
-    assert ".spec.replica is not in the schema" in built_in.problem
+    assert ".spec.replica is not in the schema of the kind" in built_in.problem
 
 
 async def test_fields_that_a_kind_leaves_open_come_and_go(hand: Hand, kind: Kind) -> None:
