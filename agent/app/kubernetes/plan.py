@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from agent.app.kubernetes.leaver import Leaver
 from agent.app.kubernetes.opened import Opened
@@ -27,6 +28,7 @@ from agent.ports.inventory import Held
 
 __all__ = ["Difference", "differences"]
 
+_AGAIN: Final = 4
 _NOT_YET = (RefusalKind.NO_NAMESPACE, RefusalKind.NO_KIND, RefusalKind.NOT_FOUND)
 
 
@@ -86,7 +88,7 @@ def _is_known(held: Held, desired: Desired) -> bool:
 
 
 async def _applied(
-    cluster: Cluster, desired: Desired, policy: Policy, leaver: Leaver, *, known: bool
+    cluster: Cluster, desired: Desired, policy: Policy, leaver: Leaver, *, known: bool, again: int = _AGAIN
 ) -> Difference | None:
     options = desired.options
     live = await _live(cluster, desired.path)
@@ -115,6 +117,9 @@ async def _applied(
         return Difference(id=desired.id, live=before, planned=after)
     if refused is not None:
         return Difference(id=desired.id, problem=told(refused, desired.item) + _taken_over_first(refused, live))
+    is_of_that = live is None or answer.body["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
+    if not is_of_that and again:  # it was written between the look and the dry run, by its controller perhaps
+        return await _applied(cluster, desired, policy, leaver, known=known, again=again - 1)
     planned = without_leftovers(answer.body, which=is_overridden) if options.how is How.OVERRIDE else answer.body
     before, after = compared(live, planned)
     return None if before == after else Difference(id=desired.id, live=before, planned=after)
