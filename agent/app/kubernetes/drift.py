@@ -36,7 +36,7 @@ class _Known:
         desired: the object.
         wanted: what it is to be.
         record: of its last PATCH, as far as that is known.
-        rewound: how often the server's versions had gone back at that PATCH; None where it was before the start.
+        turn: of the collection at that PATCH; None where it was before the start.
         asked: why a request for it is under way.
         is_left: whether it is left as it is, as long as it is there.
     """
@@ -44,7 +44,7 @@ class _Known:
     desired: Desired
     wanted: Wanted
     record: Record | None
-    rewound: int | None = None
+    turn: int | None = None
     asked: Verdict = Verdict.IN_SYNC
     is_left: bool = False
 
@@ -123,7 +123,7 @@ class Drift:
         known = _Known(desired=desired, wanted=wanted, record=record, is_left=how in _LEFT)
         before = self._known.get(which)
         if before is not None and record is not None and before.record == record:
-            known.rewound = before.rewound
+            known.turn = before.turn
         self._known[which] = known
         self._heard.discard(which)
         self._later.pop(which, None)
@@ -148,7 +148,7 @@ class Drift:
         before, known.record = known.record, made.record if isinstance(made, Done) else None
         known.is_left = isinstance(made, Done) and made.record is None
         view = self._watching.view(made.id, known.desired.resource)
-        known.rewound = view.rewound if view is not None else 0
+        known.turn = view.turn if view is not None else 0
         self._forced.discard(made.id)
         if known.record is None or before is None or before.desired != known.wanted.desired:
             self._fights.forget(made.id)
@@ -217,9 +217,9 @@ class Drift:
         if view is None:
             did_not = self.is_again and record.desired == known.wanted.desired
             return Verdict.IN_SYNC if did_not else Verdict.APPLY
-        is_old = known.rewound is None and is_later(record.revision, view.horizon)
-        if is_old or known.rewound not in (None, view.rewound):
-            return Verdict.APPLY  # the cluster's data was replaced by older data
+        is_old = known.turn is None and is_later(record.revision, view.horizon)
+        if is_old or (known.turn or 0) != view.turn:
+            return Verdict.APPLY  # what is remembered is of other data than there is now
         return judge(known.wanted, record, view.get(which), horizon=view.horizon)
 
     def _due(self, known: _Known, verdict: Verdict, now: float) -> float:

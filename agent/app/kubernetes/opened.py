@@ -19,8 +19,8 @@ class Opened:
     def __init__(self, cluster: WatchedCluster) -> None:
         self.cluster = cluster
         self.autoscalers = Autoscalers(cluster)
-        self.watching = Watching(cluster)
         self._discovery = Discovery(cluster)
+        self.watching = Watching(cluster, defined=self._discovery.forget)
 
     async def resources(self, *, anew: bool = False) -> Resources:
         """Return what is served; asked `anew` after something was not found, or a kind was made.

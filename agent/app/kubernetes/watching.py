@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from agent.app.kubernetes.reflector import Reflector, Streams
 from agent.core.kubernetes.collection import Collection
 from agent.core.kubernetes.object import GroupKind, ObjectId
+from agent.core.kubernetes.prune import CRD
 from agent.core.kubernetes.resources import Resource
 from agent.ports.cluster import WatchedCluster
 
@@ -20,6 +21,7 @@ __all__ = ["Heard", "Watching"]
 
 Heard = Callable[[ObjectId], None]
 """Is called with an object that is no longer what it was, in the loop; it does not wait."""
+_KINDS: Final = Resource(kind=CRD, version="v1", plural="customresourcedefinitions", namespaced=False)
 _UNWATCHED: Final = frozenset({GroupKind("", "Secret")})
 
 
@@ -49,11 +51,19 @@ class _Wish:
 
 
 class Watching:
-    """The watches of one cluster; nothing is watched before `run`."""
+    """The watches of one cluster; nothing is watched before `run`.
 
-    def __init__(self, cluster: WatchedCluster) -> None:
+    Args:
+        cluster: whom to ask.
+        defined: is called when a kind was defined, defined anew, or is gone.
+    """
+
+    def __init__(self, cluster: WatchedCluster, *, defined: Callable[[], None] = lambda: None) -> None:
         self._cluster = cluster
+        self._defined = defined
         self._streams = Streams(cluster)
+        self._kinds = Reflector(cluster, _KINDS, "", streams=self._streams, heard=self._define, members=False)
+        self._generations: dict[str, int | None] = {}
         self._wishes: dict[str, _Wish] = {}
         self._hearers: dict[ObjectId, list[Heard]] = {}
         self._refused: set[_Place] = set()
@@ -65,6 +75,7 @@ class Watching:
     async def run(self) -> None:
         """Watch what is wanted, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._kinds.run())
             while True:
                 self._turned.clear()
                 for place in self._tasks.keys() - self._reflectors.keys():
@@ -154,6 +165,28 @@ class Watching:
             return
         self._refused.add(place)
         self._balance()
+
+    def _define(self, changed: Iterable[ObjectId]) -> None:
+        """Have all objects of a kind applied anew whose definition changed: a default may be another."""
+        for which in changed:
+            seen = self._kinds.collection.get(which)
+            generation, is_known = seen.generation if seen else None, which.name in self._generations
+            if is_known and self._generations[which.name] == generation:
+                continue  # its status
+            self._generations[which.name] = generation
+            if self._kinds.settled.is_set():
+                self._defined()
+            if is_known:
+                self._distrust(which.name)
+
+    def _distrust(self, name: str) -> None:
+        """Let nothing count that is remembered of a kind's objects; `name` is its plural and its group."""
+        places = {place: each for wish in self._wishes.values() for place, each in wish.places.items()}
+        kinds = {each.kind for each in places.values() if f"{each.plural}.{each.kind.group}" == name}
+        for place, reflector in self._reflectors.items():
+            if place.kind in kinds:
+                reflector.collection.turn += 1
+        self._heard([which for which in self._hearers if which.kind in kinds])
 
     def _listed(self, place: _Place) -> None:
         """Have everything judged that is, or is not, in a list."""

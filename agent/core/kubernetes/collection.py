@@ -35,13 +35,14 @@ class Collection:
     Attributes:
         horizon: the resourceVersion up to which this is known; empty before the first list.
         listed: whether a list has ended since the start.
-        rewound: how often the server's versions went back: its data was replaced by older data.
+        turn: how often what was remembered of these objects stopped to count: the server's data was replaced by older
+            data, or their kind was defined anew.
     """
 
     def __init__(self, kind: GroupKind) -> None:
         self.horizon = ""
         self.listed = False
-        self.rewound = 0
+        self.turn = 0
         self._kind = kind
         self._objects: dict[ObjectId, Seen] = {}
         self._listing: set[ObjectId] | None = None
@@ -70,7 +71,7 @@ class Collection:
         for which in gone:
             del self._objects[which]
         if self.listed and is_later(self.horizon, revision):
-            self.rewound += 1
+            self.turn += 1
         self._listing, self.listed, self.horizon = None, True, revision
         return gone
 

@@ -90,7 +90,7 @@ def test_law_it_knows_what_the_server_has_and_tells_of_each_change(
             told |= {each.name: server.there[each.name]} if each.name in server.there else {}
         assert told == server.there
         assert {each.name for each in server.collection} == server.there.keys()
-        assert (server.collection.horizon, server.collection.rewound) == (str(server.revision), 0)
+        assert (server.collection.horizon, server.collection.turn) == (str(server.revision), 0)
 
 
 def test_what_is_deleted_while_it_is_listed_is_gone() -> None:
@@ -113,7 +113,7 @@ def test_a_list_that_is_older_than_what_was_known_is_told() -> None:
     collection = listed(revision=100)
     collection.begin()
     collection.end("99")
-    assert (collection.rewound, collection.horizon) == (1, "99")
+    assert (collection.turn, collection.horizon) == (1, "99")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from agent.spec.target import KubernetesTarget
 from bellpull.contract.report import Counts
 from bellpull.contract.text import CommitId, Name, SyncName
 from tests.agent.kubernetes.cluster import Hand, config_map
+from tests.agent.kubernetes.kinds import Kind, version
+from tests.parts.control_plane.audit import Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,29 @@ def secret(value: str) -> Object:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": data}
 
 
+async def differing(site: Driven) -> str | None:
+    """Look until something differs."""
+    found, end = None, monotonic() + 20
+    while found is None and monotonic() < end:
+        await asyncio.sleep(0.02)
+        found = await site.look()
+    return found
+
+
+async def until_settled(site: Driven) -> None:
+    """Wait until what was applied is watched, and was found to be as it is to be."""
+    for _ in range(3):
+        await asyncio.sleep(0.5)
+        assert await site.look() is None
+
+
 def patched(hand: Hand, mark: int) -> set[str]:
-    asked = hand.plane.audit.since(mark, lambda each: hand.namespace in each.path and each.verb == "patch")
-    return {each.path.partition("?")[0].rpartition("/")[2] for each in asked}
+    """Return which objects the target wrote, or tried to."""
+
+    def is_ours(asked: Asked) -> bool:
+        return asked.verb == "patch" and hand.namespace in asked.path and asked.agent.startswith("bellpull")
+
+    return {each.path.partition("?")[0].rpartition("/")[2] for each in hand.plane.audit.since(mark, is_ours)}
 
 
 async def test_what_no_watch_shows_is_found_by_a_full_look(hand: Hand) -> None:
@@ -109,10 +131,7 @@ async def test_a_drift_asks_for_no_secret_that_nobody_touched(hand: Hand) -> Non
     async with driven(hand) as site:
         await site.commit(secret("1"), config_map(k="1"))
         hand.plane.ask("DELETE", hand.path(config_map()))
-        found, end = None, monotonic() + 20
-        while found is None and monotonic() < end:
-            await asyncio.sleep(0.02)
-            found = await site.look()
+        found = await differing(site)
         assert found == f"ConfigMap/{hand.namespace}/a (deleted)"
         mark = hand.plane.audit.mark()
         await site.again(secret("1"), config_map(k="1"))
@@ -120,6 +139,33 @@ async def test_a_drift_asks_for_no_secret_that_nobody_touched(hand: Hand) -> Non
         mark = hand.plane.audit.mark()
         await site.commit(secret("1"), config_map(k="1"))
         assert patched(hand, mark) == {"s"}
+
+
+async def test_a_kind_that_is_defined_anew_has_its_objects_applied_again(hand: Hand) -> None:
+    """M1: what a default or a list means may be another thing, and no version of an object says so."""
+    kind = Kind(hand)
+    text = {"type": "string"}
+    async with kind.installed(version(mode=text)), driven(hand) as site:
+        await site.commit(kind.widget(mode="fast"), config_map(k="1"))
+        await until_settled(site)
+        mark = hand.plane.audit.mark()
+        await kind.change(version(mode=text, mood=text))
+        assert await differing(site) == f"Widget/{hand.namespace}/w"
+        counts = await site.again(kind.widget(mode="fast"), config_map(k="1"))
+        assert (counts.changed, counts.unchanged) == (0, 2)
+        assert await site.look() is None
+        assert patched(hand, mark) == {"w"}
+
+
+async def test_a_kind_that_comes_later_is_known_at_once(hand: Hand) -> None:
+    """What is served is asked for again."""
+    kind = Kind(hand)
+    async with driven(hand) as site:
+        await site.commit(config_map(k="1"))
+        await until_settled(site)
+        async with kind.installed(version(mode={"type": "string"})):
+            counts = await site.commit(config_map(k="1"), kind.widget(mode="fast"))
+            assert (counts.created, counts.unchanged) == (1, 1)
 
 
 async def test_after_a_failure_all_is_looked_at_again(hand: Hand) -> None:

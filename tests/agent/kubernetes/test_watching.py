@@ -69,7 +69,8 @@ async def test_syncs_share_a_watch_and_hear_of_their_own(hand: Hand) -> None:
         watches.want("two", {}, two.append)
         assert watches.view(b, CONFIG_MAP) is None
     asked = hand.plane.audit.since(mark, lambda each: each.verb == "watch" and each.agent.startswith("bellpull"))
-    assert [each.path.partition("?")[0] for each in asked] == ["/api/v1/configmaps"]
+    kinds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    assert sorted(each.path.partition("?")[0] for each in asked) == ["/api/v1/configmaps", kinds]
 
 
 async def test_what_was_never_seen_is_told_of_as_well(hand: Hand) -> None:
