@@ -110,6 +110,7 @@ class Watching:
         wish = self._wishes.get(who)
         try:
             async with asyncio.timeout(within_s):
+                await self._kinds.settled.wait()
                 for place in wish.places if wish else ():
                     await self._settled(place)
         except TimeoutError:

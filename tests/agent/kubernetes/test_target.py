@@ -74,6 +74,8 @@ async def driven(hand: Hand, **spec: object) -> AsyncIterator[Driven]:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(clusters.run())
             yield Driven(target)
+            opened = await clusters.open(hand.plane.kubeconfig, None)
+            await opened.watching.settle(f"{hand.namespace}/site", 20)  # a connection that is being made is not cut
             running.cancel()
     finally:
         await target.close()
