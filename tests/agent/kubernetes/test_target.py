@@ -184,11 +184,11 @@ async def test_after_a_failure_all_is_looked_at_again(hand: Hand) -> None:
 
 async def test_a_kind_that_may_not_be_watched_is_applied_with_each_commit(hand: Hand) -> None:
     """`drift: off` watches nothing at all."""
+    mark = hand.plane.audit.mark()
     async with driven(hand, drift="off") as site:
         await site.commit(config_map(k="1"))
         hand.merge(config_map(), {"data": {"k": "theirs"}})
         assert await site.look(full=True) is None
-        mark = hand.plane.audit.mark()
         counts = await site.commit(config_map(k="1"))
         assert counts.changed == 1
 
