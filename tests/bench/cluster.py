@@ -141,7 +141,7 @@ async def _applied_s(plane: ControlPlane, namespace: str, items: Sequence[Object
             kind=ParentKind.CONFIG_MAP,
             namespace=namespace,
             name="bellpull-sync-bench",
-            holder=None,
+            holder="bench",
             now=utc_now,
         )
         policy = Policy(manager=f"bellpull/{namespace}/bench", parent=inventory.parent, key=b"bench")

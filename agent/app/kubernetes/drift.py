@@ -180,7 +180,8 @@ class Drift:
                 continue
             view = self._watching.view(which, known.desired.resource)
             if view is None:
-                self._later[which] = now + _AGAIN_S
+                if self._watching.is_coming(which, known.desired.resource):
+                    self._later[which] = now + _AGAIN_S
                 continue
             verdict = self._judge(known) if not known.is_left else _missing(view.get(which))
             if verdict is Verdict.IN_SYNC:

@@ -123,6 +123,11 @@ class Watching:
         found = self._find(_Place.of(which, resource))
         return found.collection if found is not None and found.is_current else None
 
+    def is_coming(self, which: ObjectId, resource: Resource) -> bool:
+        """Whether there is a watch that will show an object, though it may not do so now."""
+        found = None if resource.kind in _UNWATCHED else self._find(_Place.of(which, resource))
+        return found is not None and not found.is_refused
+
     def problems(self, who: str) -> list[str]:
         """Return what may not be watched, and which right is missing."""
         wish = self._wishes.get(who)

@@ -196,3 +196,17 @@ async def test_a_kind_that_may_not_be_watched_is_applied_with_each_commit(hand: 
             return asked.verb == "watch" and asked.agent.startswith("bellpull") and "/configmaps" in asked.path
 
         assert hand.plane.audit.since(mark, is_watch) == []
+
+
+async def test_what_is_at_rest_is_not_looked_at(hand: Hand) -> None:
+    """P7: nothing wakes for objects that stay as they are, nor for those that cannot be watched."""
+    async with driven(hand) as site:
+        await site.commit(secret("1"), config_map(k="1"))
+        changes = site.target.changes()
+        await anext(changes)
+        await until_settled(site)
+        drift = site.target._drift
+        assert drift is not None
+        assert drift.next_s() is None
+        assert not drift.turned.is_set()
+        await changes.aclose()

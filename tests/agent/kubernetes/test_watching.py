@@ -101,6 +101,7 @@ async def test_rights_in_a_namespace_are_enough(hand: Hand, tmp_path: Path) -> N
         await until(lambda: bool(heard))
         assert heard == [here]
         assert watches.view(there, CONFIG_MAP) is None
+        assert (watches.is_coming(here, CONFIG_MAP), watches.is_coming(there, CONFIG_MAP)) == (True, False)
         (problem,) = watches.problems("one")
         assert "add to a Role in default, bound to system:serviceaccount" in problem
 
@@ -113,5 +114,6 @@ async def test_secrets_are_not_watched(hand: Hand) -> None:
         watches.want("one", {secret: SECRET}, lambda _: None)
         await watches.settle("one", 10)
         assert watches.view(secret, SECRET) is None
+        assert not watches.is_coming(secret, SECRET)
     asked = hand.plane.audit.since(mark, lambda each: "secrets" in each.path and each.agent.startswith("bellpull"))
     assert asked == []
