@@ -24,10 +24,10 @@ async def cluster(git_programs: Path, control_plane: ControlPlane) -> AsyncItera
 async def test_a_push_becomes_objects_and_its_revert_undoes_them(cluster: Cluster) -> None:
     """P5: each announced commit has its word; what Git no longer has goes."""
     first = await cluster.push(config_map("a", k="1"), config_map("b", k="1"))
-    await cluster.says(first, "applied")
+    await cluster.says(first, "applied", "unchanged")
     assert cluster.live("a")["data"] == {"k": "1"}
     second = await cluster.push(config_map("a", k="2"))
-    await cluster.says(second, "applied")
+    await cluster.says(second, "applied", "unchanged")
     assert cluster.live("a")["data"] == {"k": "2"}
     assert cluster.live("b") is None
 
@@ -60,12 +60,12 @@ async def test_a_source_that_lost_everything_deletes_nothing(cluster: Cluster) -
 
 async def test_what_a_sync_ignores_is_made_once_and_then_left(cluster: Cluster) -> None:
     """The rule stands in the file of the Sync; what else is in the same object is Git's."""
-    await cluster.says(await cluster.push(config_map("tunable", k="1", tuned="5")), "applied")
+    await cluster.says(await cluster.push(config_map("tunable", k="1", tuned="5")), "applied", "unchanged")
     assert cluster.live("tunable")["data"] == {"k": "1", "tuned": "5"}
     path = f"/api/v1/namespaces/{NAMESPACE}/configmaps/tunable"
     patch = {"data": {"k": "9", "tuned": "9"}}
     cluster.plane.ask("PATCH", path, patch, content="application/merge-patch+json")
-    await cluster.says(await cluster.push(config_map("tunable", k="2", tuned="5")), "applied")
+    await cluster.says(await cluster.push(config_map("tunable", k="2", tuned="5")), "applied", "unchanged")
     assert cluster.live("tunable")["data"] == {"k": "2", "tuned": "9"}
 
 
@@ -81,6 +81,6 @@ async def test_an_agent_that_was_killed_makes_it_what_git_says(cluster: Cluster)
         content="application/merge-patch+json",
     )
     await cluster.agent.start("hearing the gateway")
-    await cluster.says(pushed, "applied")
+    await cluster.says(pushed, "applied", "unchanged")
     assert cluster.live("a")["data"] == {"k": "2"}
     await cluster.goes("c")

@@ -103,7 +103,7 @@ async def test_who_changes_it_back_again_and_again_is_named_and_left_so_ever_lon
     said = "an object is changed back again and again: take the fields out of Git, or name them in `ignore`"
     which = f"ConfigMap/{_NAMESPACE}/fought"
     assert cluster.agent.said(said, object=which, by=".data.k of other-operator", left_so_s=2.0) == 1
-    await cluster.says(await cluster.push(config_map("fought", k="2"), *items(k="1")), "applied")
+    await cluster.says(await cluster.push(config_map("fought", k="2"), *items(k="1")), "applied", "unchanged")
     assert cluster.live("fought")["data"] == {"k": "2"}
 
 
@@ -111,11 +111,11 @@ async def test_a_commit_that_changes_one_object_asks_for_one(cluster: Cluster) -
     """P7: and one that changes none asks for none."""
     await cluster.says(await cluster.push(*items(k="1")), "applied", "unchanged")
     mark = cluster.plane.audit.mark()
-    await cluster.says(await cluster.push(*items(k="2")), "applied")
+    await cluster.says(await cluster.push(*items(k="2")), "applied", "unchanged")
     assert [(each.verb, each.path.partition("?")[0]) for each in _ours(cluster.plane, mark)] == [("patch", _PATH)]
     mark = cluster.plane.audit.mark()
     commit = await cluster.push(*reversed(items(k="2")))
-    await cluster.says(commit, "applied")
+    await cluster.says(commit, "applied", "unchanged")
     assert _ours(cluster.plane, mark) == []
 
 

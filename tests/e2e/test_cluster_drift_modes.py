@@ -56,6 +56,6 @@ async def test_a_drift_is_left_until_the_next_commit(
         await cluster.agent.start("hearing the gateway")
         await asyncio.sleep(1)
         assert (data(cluster, "a"), data(cluster, "b")) == ({"k": "theirs"}, None)
-        await cluster.says(await cluster.push(*(config_map(name, k="1") for name in "abcd")), "applied")
+        await cluster.says(await cluster.push(*(config_map(name, k="1") for name in "abcd")), "applied", "unchanged")
         assert [data(cluster, name) for name in "abcd"] == [{"k": "1"}] * 4
         assert (cluster.agent.said(_SAID) > 0) == (mode == "detect")
