@@ -55,12 +55,16 @@ class Applier:
         self._cluster = cluster
         self._policy = policy
         self._leaver = Leaver(cluster, policy, scaled)
+        self._texts: dict[ObjectId, str] = {}
         self._recreate = Recreate(cluster, policy, self._leaver.carried)
 
     def text(self, desired: Desired) -> str:
         """Return the keyed hash of what is applied, and what of it is left to the cluster; empty without a key."""
-        key = self._policy.key
-        return desired_hash([desired.item, self._leaver.left(desired)], key) if key else ""
+        if self._policy.key is None:
+            return ""
+        if desired.id not in self._texts:
+            self._texts[desired.id] = desired_hash([desired.item, self._leaver.left(desired)], self._policy.key)
+        return self._texts[desired.id]
 
     async def apply(self, desired: Desired, member: Member | None) -> Done | Undone:
         """Make the object what it is to be; never raises for what a server answers, or does not."""

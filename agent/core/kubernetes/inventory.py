@@ -7,11 +7,12 @@ applied when the inventory was last written: whether it is there, and whose, has
 As bytes it is JSON, a line for each member, packed: names repeat, and an API server takes a megabyte.
 """
 
-import json
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+import orjson
 
 from agent.core.kubernetes.object import GroupKind, ObjectId
 
@@ -64,8 +65,8 @@ class Member:
 
 def pack(members: Iterable[Member]) -> bytes:
     """Return the members as bytes; the same for the same members, in whatever order."""
-    lines = [json.dumps(_written(member)) for member in sorted(members, key=lambda one: one.id)]
-    return zlib.compress("\n".join([json.dumps({"format": _FORMAT}), *lines]).encode(), level=6)
+    lines = [orjson.dumps(_written(member)) for member in sorted(members, key=lambda one: one.id)]
+    return zlib.compress(b"\n".join([orjson.dumps({"format": _FORMAT}), *lines]), level=6)
 
 
 def members_of(packed: bytes) -> Mapping[ObjectId, Member]:
@@ -75,9 +76,9 @@ def members_of(packed: bytes) -> Mapping[ObjectId, Member]:
         InventoryDamagedError: that is not it; whoever goes on without it deletes nothing.
     """
     try:
-        head, *lines = _unpacked(packed).decode().split("\n")
-        _check(json.loads(head))
-        members = [_read(json.loads(line)) for line in lines]
+        head, *lines = _unpacked(packed).split(b"\n")
+        _check(orjson.loads(head))
+        members = [_read(orjson.loads(line)) for line in lines]
     except (ValueError, TypeError, KeyError, IndexError, RecursionError, zlib.error) as error:
         raise InventoryDamagedError(f"the inventory cannot be read ({type(error).__name__})") from None
     return {member.id: member for member in members}
