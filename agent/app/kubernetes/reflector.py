@@ -8,10 +8,11 @@ from datetime import timedelta
 from time import monotonic
 from typing import Final
 
+from agent.app.kubernetes.pages import pages
 from agent.core.backoff import backoff
 from agent.core.kubernetes.answers import RefusalKind, refusal
 from agent.core.kubernetes.collection import Collection, ExpiredError, WatchError
-from agent.core.kubernetes.follow import SILENCE_S, can_stream, page, streamed_list, watch
+from agent.core.kubernetes.follow import SILENCE_S, can_stream, streamed_list, watch
 from agent.core.kubernetes.object import ObjectId
 from agent.core.kubernetes.requests import Answer, Method, Request
 from agent.core.kubernetes.resources import Resource
@@ -168,26 +169,14 @@ class Reflector:
                     self._heard(changed)
 
     async def _list(self) -> None:
-        token, whole = "", False
-        self.collection.begin()
-        while True:
-            request = page(self._resource, self._namespace, token, members=self._members, whole=whole)
-            answer = await self._cluster.send(request)
-            if answer.status == _EXPIRED and token:
-                token, whole = "", True
+        async for page in pages(self._cluster, self._resource, self._namespace, members=self._members):
+            if page.is_first:
                 self.collection.begin()
-                continue
-            if refusal(answer) is not None:
-                raise RefusedError(answer)
-            metadata = answer.body["metadata"]
-            changed = self.collection.put(answer.body.get("items") or [])
-            token = metadata.get("continue") or ""
-            if not token:
-                changed |= self.collection.end(metadata["resourceVersion"])
+            changed = self.collection.put(page.items)
+            if page.revision is not None:
+                changed |= self.collection.end(page.revision)
             if changed:
                 self._heard(changed)
-            if not token:
-                return
 
     def _follows(self) -> None:
         self._following, self.problem = True, None
