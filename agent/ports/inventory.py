@@ -32,10 +32,15 @@ class Held:
     Attributes:
         members: by id.
         revision: of what it is kept in; None where that is not there yet.
+        whole: whether the members are all that the Sync made; False where there was nothing to be read: it is new, or
+            what was written is lost.
+        lost: what is wrong with what was written, where it had to be given up.
     """
 
     members: Mapping[ObjectId, Member] = field(default_factory=dict)
     revision: str | None = None
+    whole: bool = True
+    lost: str | None = None
 
 
 class Inventory(Protocol):
@@ -46,17 +51,26 @@ class Inventory(Protocol):
         """The ApplySet id, which every member has as its label `applyset.kubernetes.io/part-of`."""
         ...
 
+    @property
+    def namespace(self) -> str:
+        """That of the Sync."""
+        ...
+
     async def load(self) -> Held:
-        """Return what is known; nothing where there is none yet.
+        """Return what is known; nothing where there is none yet, or it is damaged.
+
+        Who wrote it last knows it still, where it was deleted or damaged meanwhile.
 
         Raises:
             InventoryTakenError: another agent holds it.
-            InventoryError: it could not be read, or is damaged.
+            InventoryError: it could not be read.
         """
         ...
 
-    async def save(self, members: Iterable[Member], *, after: Held) -> Held:
+    async def save(self, members: Iterable[Member], *, after: Held, whole: bool = True) -> Held:
         """Write `members` in place of `after`, on disk when this returns; nothing is written where they are equal.
+
+        `whole` says whether they are all that the Sync made; that they are may be written later.
 
         Who they are is never written later. What is remembered of them may be, by whoever saves again and again: for
         whoever comes after, it is then as it was up to a minute before, which costs a look at each object.

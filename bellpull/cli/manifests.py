@@ -50,7 +50,6 @@ def mended() -> Iterator[None]:
         except FaultsError as error:
             raise FailureError(*(str(fault) for fault in error.faults)) from None
         except GuardedError as error:
-            way_on = "nothing was written. If it is meant, add --accept-deletions"
-            raise FailureError(f"{error}; {way_on}") from None
+            raise FailureError(f"{error}. If it is meant, add --accept-deletions") from None
         except (ClusterError, InventoryError) as error:
             raise FailureError(str(error)) from None

@@ -12,7 +12,14 @@ from typing import Any, Final
 
 from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
 from agent.core.kubernetes.applyset import ID_LABEL, applyset_id, parent_annotations
-from agent.core.kubernetes.inventory import InventoryDamagedError, Member, members_of, pack
+from agent.core.kubernetes.inventory import (
+    Contents,
+    InventoryDamagedError,
+    InventoryNewerError,
+    Member,
+    pack,
+    unpack,
+)
 from agent.core.kubernetes.object import GroupKind, Object, ObjectId
 from agent.core.kubernetes.requests import Answer, Method, Request
 from agent.ports.cluster import Cluster, ClusterError
@@ -75,39 +82,56 @@ class ParentInventory:
         """The ApplySet id."""
         return applyset_id(ObjectId(GroupKind("", self._kind), self._namespace, self._name))
 
+    @property
+    def namespace(self) -> str:
+        """Where it is."""
+        return self._namespace
+
     async def load(self) -> Held:
-        """Return what is known.
+        """Return what is known; whoever wrote it last knows it still, where it is lost.
 
         Raises:
             InventoryTakenError: another agent holds it.
-            InventoryError: it could not be read, or is not one.
+            InventoryError: it could not be read, or is somebody else's.
         """
         answer = await self._send(Method.GET, self._path)
         refused = refusal(answer)
         if refused is not None and refused.kind is RefusalKind.NOT_FOUND:
-            return Held()
+            return self._lost(None, f"{self._shown} was deleted" if self._latest.revision else None)
         if refused is not None:
             raise self._error(refused)
         self._refuse_held(answer.body)
         revision = answer.body["metadata"]["resourceVersion"]
-        if self._latest.revision != revision:
-            self._latest = Held(members=self._members(answer.body), revision=revision)
+        if self._latest.revision == revision:
+            return self._latest
+        try:
+            contents = self._contents(answer.body)
+        except InventoryDamagedError as error:
+            return self._lost(revision, f"{self._shown}: {error}")
+        self._latest = Held(members=contents.members, revision=revision, whole=contents.whole)
         return self._latest
 
-    async def save(self, members: Iterable[Member], *, after: Held) -> Held:
+    def _lost(self, revision: str | None, why: str | None) -> Held:
+        """Return what is known without what was written."""
+        if self._latest.revision is None:
+            return Held(revision=revision, whole=False, lost=why)
+        return Held(members=self._latest.members, revision=revision, whole=self._latest.whole, lost=why)
+
+    async def save(self, members: Iterable[Member], *, after: Held, whole: bool = True) -> Held:
         """Write `members` in place of `after`; where they are the same, only now and then, to show that we live.
 
         A thousand Syncs that change at once would else cost the API server a thousand writes of what it knows itself.
+        That they are all there are is such a thing: whoever comes after looks for more in vain.
 
         Raises:
             InventoryMovedError: it is no longer `after`.
             InventoryError: it could not be written.
         """
         known = {member.id: member for member in members}
-        if self._is_written(known, after) and self._is_fresh(after):
-            self._latest = Held(members=known, revision=after.revision)
+        if after.lost is None and self._is_written(known, after, whole=whole) and self._is_fresh(after):
+            self._latest = Held(members=known, revision=after.revision, whole=whole)
             return self._latest
-        return await self._write(known, after, holder=self._holder)
+        return await self._write(known, after, holder=self._holder, whole=whole)
 
     async def release(self, after: Held) -> None:
         """Let another agent have it at once.
@@ -116,11 +140,11 @@ class ParentInventory:
             InventoryError: it could not be written.
         """
         if after.revision is not None:
-            await self._write(after.members, after, holder=None)
+            await self._write(after.members, after, holder=None, whole=after.whole)
 
-    def _is_written(self, known: Mapping[ObjectId, Member], after: Held) -> bool:
+    def _is_written(self, known: Mapping[ObjectId, Member], after: Held, *, whole: bool) -> bool:
         if self._holder is None:  # nobody saves again
-            return known == after.members
+            return (known, whole) == (after.members, after.whole)
         return {(each.id, each.version) for each in known.values()} == {
             (each.id, each.version) for each in after.members.values()
         }
@@ -131,8 +155,10 @@ class ParentInventory:
         written = self._written.get(after.revision)
         return written is not None and self._now() - written < _RENEW
 
-    async def _write(self, members: Mapping[ObjectId, Member], after: Held, *, holder: str | None) -> Held:
-        item, now = self._item(members, after.revision, holder), self._now()
+    async def _write(
+        self, members: Mapping[ObjectId, Member], after: Held, *, holder: str | None, whole: bool
+    ) -> Held:
+        item, now = self._item(members, after.revision, holder, whole=whole), self._now()
         if after.revision is None:
             answer = await self._send(Method.POST, self._folder, item)
         else:
@@ -144,10 +170,12 @@ class ParentInventory:
             raise self._error(refused)
         revision = answer.body["metadata"]["resourceVersion"]
         self._written = {revision: now}
-        self._latest = Held(members=members, revision=revision)
+        self._latest = Held(members=members, revision=revision, whole=whole)
         return self._latest
 
-    def _item(self, members: Mapping[ObjectId, Member], revision: str | None, holder: str | None) -> Object:
+    def _item(
+        self, members: Mapping[ObjectId, Member], revision: str | None, holder: str | None, *, whole: bool
+    ) -> Object:
         annotations = dict(parent_annotations(members, namespace=self._namespace, version=__version__))
         if holder is not None:
             annotations |= {_HOLDER: holder, _RENEWED: self._now().isoformat(timespec="seconds")}
@@ -159,18 +187,19 @@ class ParentInventory:
         }
         if revision is not None:
             metadata["resourceVersion"] = revision
-        packed = b64encode(pack(members.values())).decode()
+        packed = b64encode(pack(members.values(), whole=whole)).decode()
         return {"apiVersion": "v1", "kind": self._kind, "metadata": metadata, self._field: {_KEY: packed}}
 
-    def _members(self, item: Object) -> Mapping[ObjectId, Member]:
-        found = (item.get(self._field) or {}).get(_KEY)
-        labels = item["metadata"].get("labels") or {}
-        if labels.get(ID_LABEL) != self.parent or not isinstance(found, str):
+    def _contents(self, item: Object) -> Contents:
+        found: Any = (item.get(self._field) or {}).get(_KEY)
+        if (item["metadata"].get("labels") or {}).get(ID_LABEL) != self.parent:
             raise InventoryError(f"{self._shown}: is not bellpull's: choose another name for the Sync, or remove it")
         try:
-            return members_of(b64decode(found))
-        except (InventoryDamagedError, ValueError) as error:
-            raise InventoryError(f"{self._shown}: {error}; nothing is applied or deleted without it") from None
+            return unpack(b64decode(found))
+        except InventoryNewerError as error:
+            raise InventoryError(f"{self._shown}: {error}") from None
+        except (ValueError, TypeError):
+            raise InventoryDamagedError("the inventory is gone") from None
 
     def _refuse_held(self, item: Object) -> None:
         annotations = item["metadata"].get("annotations") or {}

@@ -86,7 +86,8 @@ async def diff_once(once: Once) -> list[Difference]:
         FaultsError, InventoryError, ClusterError, OSError: as there.
     """
     async with _ready(once) as ready:
-        return await differences(ready.opened, await ready.inventory.load(), ready.desired, ready.policy)
+        held = await ready.opened.forgotten.all_of(ready.inventory, ready.policy.manager, ready.desired)
+        return await differences(ready.opened, held, ready.desired, ready.policy)
 
 
 @asynccontextmanager

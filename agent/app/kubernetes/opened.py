@@ -2,6 +2,7 @@
 
 from agent.adapters.kubernetes.discovery import Discovery
 from agent.app.kubernetes.autoscalers import Autoscalers
+from agent.app.kubernetes.forgotten import Forgotten
 from agent.app.kubernetes.watching import Watching
 from agent.core.kubernetes.resources import Resources
 from agent.ports.cluster import WatchedCluster
@@ -20,6 +21,7 @@ class Opened:
         self.cluster = cluster
         self.autoscalers = Autoscalers(cluster)
         self._discovery = Discovery(cluster)
+        self.forgotten = Forgotten(cluster, self._discovery)
         self.watching = Watching(cluster, defined=self._discovery.forget)
 
     async def resources(self, *, anew: bool = False) -> Resources:

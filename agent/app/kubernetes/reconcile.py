@@ -2,21 +2,24 @@
 
 Before anything is written the inventory has all that was and all that will be; only when everything was applied is
 anything deleted, and only then does the inventory have less. So whenever this ends, the next run finds all it made.
+Where the inventory is lost, everything is applied first; then what else was made is looked for (M5).
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Final, Protocol
 
 from agent.app.kubernetes.applier import Applier
+from agent.app.kubernetes.forgotten import Found
 from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.pruner import Pruner
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import refusal
 from agent.core.kubernetes.inventory import Member, Record
 from agent.core.kubernetes.normalise import Desired
+from agent.core.kubernetes.object import ObjectId
 from agent.core.kubernetes.policy import Action, Done, Policy, Undone
 from agent.core.kubernetes.prune import CRD, NAMESPACE, refusal_of_loss, stale
 from agent.core.kubernetes.stages import stages
@@ -34,7 +37,7 @@ _LOOK_S: Final = 0.05
 
 
 class GuardedError(Exception):
-    """So much would be deleted that a person has to say so (P9). Nothing was written."""
+    """So much would be deleted that a person has to say so (P9). Nothing was written, or nothing was deleted."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,11 +48,13 @@ class Result:
         done: what is as it is to be.
         undone: what is not, and why.
         held: the inventory as it is now.
+        found: what else the cluster had of this Sync, where its inventory was new, or lost.
     """
 
     done: list[Done] = field(default_factory=list)
     undone: list[Undone] = field(default_factory=list)
     held: Held
+    found: Found | None = None
 
     def take(self, made: Done | Undone) -> None:
         """Note what became of one."""
@@ -115,27 +120,40 @@ async def reconcile(
         ClusterError: nobody answers.
     """
     held = await inventory.load()
-    loss = refusal_of_loss(held.members, (each.id for each in desired), policy)
-    if loss is not None:
-        raise GuardedError(loss)
+    _refuse_loss(held.members, desired, policy, "nothing was written")
     gone = stale(held.members, (each.id for each in desired))
     scaled = await opened.autoscalers.scaled(desired, (each.id for each in gone) if policy.prune else ())
-    result = Result(held=await inventory.save(_all(held, desired), after=held))
+    result = Result(held=await inventory.save(_all(held, desired), after=held, whole=held.whole))
     watched = watched or _Unwatched()
     await watched.ready(desired, held)
     run = _Run(opened.cluster, Applier(opened.cluster, policy, scaled), result, watched, tell=tell, stopping=stopping)
+    whole = held.whole
     try:
         for stage in stages(desired):
             await run.apply(stage)
             if result.undone or stopping():
-                break
-        if gone and not result.undone and policy.prune and not stopping():
+                return result
+        if not held.whole:
+            found = await opened.forgotten.find(inventory, policy.manager, desired)
+            result.found = replace(found, members=run.remember(found.members))
+            whole = True
+            _refuse_loss(run.known, desired, policy, "all was applied, and nothing was deleted")
+        gone = stale(run.known, (each.id for each in desired))
+        if gone and policy.prune and not stopping():
             resources = await opened.resources(anew=True)
             await run.prune(gone, Pruner(opened.cluster, policy, resources, width=WIDTH))
     finally:
         # What was done is remembered also where this is cancelled: requests under way were awaited.
-        result.held = await inventory.save(run.members(), after=result.held)
+        result.held = await inventory.save(run.known.values(), after=result.held, whole=whole)
     return result
+
+
+def _refuse_loss(
+    members: Mapping[ObjectId, Member], desired: Sequence[Desired], policy: Policy, what_was_done: str
+) -> None:
+    loss = refusal_of_loss(members, (each.id for each in desired), policy)
+    if loss is not None:
+        raise GuardedError(f"{loss}; {what_was_done}")
 
 
 def _all(held: Held, desired: Iterable[Desired]) -> list[Member]:
@@ -145,7 +163,11 @@ def _all(held: Held, desired: Iterable[Desired]) -> list[Member]:
 
 
 class _Run:
-    """One run under way."""
+    """One run under way.
+
+    Attributes:
+        known: what is a member now.
+    """
 
     def __init__(
         self,
@@ -163,11 +185,13 @@ class _Run:
         self._watched = watched
         self._tell = tell
         self._stopping = stopping
-        self._members = dict(result.held.members)
+        self.known = dict(result.held.members)
 
-    def members(self) -> list[Member]:
-        """Return what is a member now."""
-        return [*self._members.values()]
+    def remember(self, members: Iterable[Member]) -> tuple[Member, ...]:
+        """Note what this Sync made before, and return what of that nobody remembered."""
+        more = {each.id: each for each in members if each.id not in self.known}
+        self.known.update(more)
+        return tuple(more.values())
 
     async def apply(self, stage: Sequence[Desired]) -> None:
         """Apply what goes together, and wait for what the next stage needs."""
@@ -183,7 +207,7 @@ class _Run:
         """Delete these."""
         for made in await pruner.prune(members):
             if isinstance(made, Done):
-                self._members.pop(made.id, None)
+                self.known.pop(made.id, None)
             self._note(made)
 
     async def _apply_all(self, rest: Iterator[Desired]) -> None:
@@ -205,17 +229,17 @@ class _Run:
         member = Member(id=desired.id, version=desired.resource.version, record=record)
         # Until there is an answer nothing of it counts as known (M2); its uid does.
         unknown = replace(record, desired="") if record else None
-        self._members[desired.id] = replace(member, record=unknown)
+        self.known[desired.id] = replace(member, record=unknown)
         made = await self._applier.apply(desired, member)
         if isinstance(made, Done) and made.record is not None:
-            self._members[desired.id] = replace(member, record=made.record)
+            self.known[desired.id] = replace(member, record=made.record)
         elif isinstance(made, Done) and made.action is Action.SKIPPED:
-            self._members.pop(desired.id, None)  # somebody else's: never ours to delete
+            self.known.pop(desired.id, None)  # somebody else's: never ours to delete
         self._watched.told(made)
         self._note(made)
 
     def _record(self, desired: Desired) -> Record | None:
-        member = self._members.get(desired.id)
+        member = self.known.get(desired.id)
         return member.record if member else None
 
     async def _ready(self, needed: Iterable[Desired]) -> None:

@@ -34,6 +34,16 @@ class Saying:
         elif made.notes or made.action in (Action.DELETED, Action.RECREATED):
             _log.info("object", sync=self._sync, object=str(made.id), action=str(made.action), notes=list(made.notes))
 
+    def found(self, result: Result) -> None:
+        """Log what was made before and no inventory had."""
+        if result.found is not None and result.found.members:
+            _log.warning(
+                "the inventory was lost, and is made anew from what the cluster has",
+                sync=self._sync,
+                objects=len(result.found.members),
+                not_listed=list(result.found.unlisted),
+            )
+
     async def drifted(self, found: Sequence[Desired], cluster: Cluster, policy: Policy) -> str | None:
         """Return what drifted, in a sentence, with who did what to it; None where nothing did."""
         self._blamed = {each.id: await blame(cluster, each, policy) for each in found[:MAX_NAMED]}

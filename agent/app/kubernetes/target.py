@@ -107,12 +107,13 @@ class ClusterTarget:
                 raise TargetError("", str(error), permanent=True) from None
             except GuardedError as error:
                 way_on = f"set `guard: {{accept: {commit}}}` in the Sync, else mend the source"
-                problem = f"{error}; nothing was written. If it is meant, {way_on}"
+                problem = f"{error}. If it is meant, {way_on}"
                 raise TargetError("", problem, permanent=True) from None
             except (ClusterError, InventoryError) as error:
                 raise TargetError("", str(error), permanent=False) from None
             drift.watch(desired)
             self._saying.unwatched(drift.unwatched())
+            self._saying.found(result)
             refuse_undone(result)
             self._applied = (tree, desired)
             return counts_of(result)
@@ -144,11 +145,10 @@ class ClusterTarget:
         found = drift.look()
         if found or not full:
             return found
-        inventory = await self._own()
+        inventory, opened = await self._own(), await self._opened()
         policy = self._policy(inventory, accept=True)
-        differ = {
-            each.id for each in await differences(await self._opened(), await inventory.load(), desired, policy)
-        }
+        held = await opened.forgotten.all_of(inventory, policy.manager, desired)
+        differ = {each.id for each in await differences(opened, held, desired, policy)}
         drift.force(differ)
         return [each for each in desired if each.id in differ]
 

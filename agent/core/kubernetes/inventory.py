@@ -16,7 +16,7 @@ import orjson
 
 from agent.core.kubernetes.object import GroupKind, ObjectId
 
-__all__ = ["InventoryDamagedError", "Member", "Record", "members_of", "pack"]
+__all__ = ["Contents", "InventoryDamagedError", "InventoryNewerError", "Member", "Record", "pack", "unpack"]
 
 _FORMAT: Final = 1
 _MAX_BYTES: Final = 64 << 20
@@ -25,6 +25,10 @@ _MAX_BYTES: Final = 64 << 20
 
 class InventoryDamagedError(Exception):
     """It is not what this program writes."""
+
+
+class InventoryNewerError(Exception):
+    """It is what a later version of this program writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,25 +67,40 @@ class Member:
     record: Record | None = None
 
 
-def pack(members: Iterable[Member]) -> bytes:
-    """Return the members as bytes; the same for the same members, in whatever order."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What an inventory says.
+
+    Attributes:
+        members: by id.
+        whole: whether they are all; else what else the Sync made is still to be looked for.
+    """
+
+    members: Mapping[ObjectId, Member]
+    whole: bool = True
+
+
+def pack(members: Iterable[Member], *, whole: bool = True) -> bytes:
+    """Return an inventory as bytes; the same for the same members, in whatever order."""
     lines = [orjson.dumps(_written(member)) for member in sorted(members, key=lambda one: one.id)]
-    return zlib.compress(b"\n".join([orjson.dumps({"format": _FORMAT}), *lines]), level=6)
+    head = {"format": _FORMAT} | ({} if whole else {"whole": False})
+    return zlib.compress(b"\n".join([orjson.dumps(head), *lines]), level=6)
 
 
-def members_of(packed: bytes) -> Mapping[ObjectId, Member]:
+def unpack(packed: bytes) -> Contents:
     """Read what `pack` wrote.
 
     Raises:
+        InventoryNewerError: a later version of this program wrote it.
         InventoryDamagedError: that is not it; whoever goes on without it deletes nothing.
     """
     try:
         head, *lines = _unpacked(packed).split(b"\n")
-        _check(orjson.loads(head))
+        whole = _whole(orjson.loads(head))
         members = [_read(orjson.loads(line)) for line in lines]
     except (ValueError, TypeError, KeyError, IndexError, RecursionError, zlib.error) as error:
         raise InventoryDamagedError(f"the inventory cannot be read ({type(error).__name__})") from None
-    return {member.id: member for member in members}
+    return Contents(members={member.id: member for member in members}, whole=whole)
 
 
 def _unpacked(packed: bytes) -> bytes:
@@ -92,10 +111,13 @@ def _unpacked(packed: bytes) -> bytes:
     return text
 
 
-def _check(head: Any) -> None:
+def _whole(head: Any) -> bool:
+    if type(head["format"]) is int and head["format"] > _FORMAT:
+        problem = f"the inventory has format {head['format']}, and this program reads {_FORMAT}"
+        raise InventoryNewerError(f"{problem}: a newer one wrote it; start that one")
     if head["format"] != _FORMAT:
-        problem = f"the inventory has format {head['format']!r}, and this program reads {_FORMAT}"
-        raise InventoryDamagedError(f"{problem}: a newer one wrote it")
+        raise ValueError("is no format")
+    return head.get("whole") is not False
 
 
 def _written(member: Member) -> list[Any]:

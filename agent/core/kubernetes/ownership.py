@@ -1,15 +1,17 @@
 """Whose an object is: a Sync's by its label and its field manager's entry together, never by one of them (M5)."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
 import orjson
 
 from agent.core.kubernetes.applyset import PART_OF
-from agent.core.kubernetes.fields import Entry, apply_entry
-from agent.core.kubernetes.object import Object
+from agent.core.kubernetes.fields import Entry, apply_entry, entries
+from agent.core.kubernetes.object import GroupKind, Object, ObjectId, split_version
 
-__all__ = ["desired_hash", "field_manager", "is_member", "is_syncs"]
+__all__ = ["Made", "desired_hash", "field_manager", "is_member", "is_syncs", "made_by"]
 
 _MAX_MANAGER: Final = 128
 _PREFIX: Final = "bellpull/"
@@ -28,6 +30,37 @@ def is_syncs(entry: Entry) -> bool:
     """Whether an entry of the managed fields is what some Sync applied to the object itself."""
     is_apply = entry.get("operation") == "Apply" and not entry.get("subresource")
     return is_apply and str(entry.get("manager", "")).startswith(_PREFIX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """An object that a Sync made, as it says itself.
+
+    Attributes:
+        parent: the set that it is in.
+        manager: the Sync's field manager.
+        id: which.
+        version: of its API, at which it was applied.
+    """
+
+    parent: str
+    manager: str
+    id: ObjectId
+    version: str
+
+
+def made_by(item: Object, kind: GroupKind) -> Iterator[Made]:
+    """Yield the Syncs that an object belongs to, by its metadata; more than one only while it is handed over.
+
+    A cluster may show an object in two groups; it is what it was applied as.
+    """
+    metadata = item["metadata"]
+    parent = (metadata.get("labels") or {}).get(PART_OF, "")
+    for entry in entries(item):
+        group, version = split_version(str(entry.get("apiVersion", "")))
+        if is_syncs(entry) and group == kind.group and is_member(item, entry["manager"], parent):
+            which = ObjectId(kind, metadata.get("namespace", ""), metadata["name"])
+            yield Made(parent=parent, manager=entry["manager"], id=which, version=version)
 
 
 def is_member(item: Object, manager: str, parent: str) -> bool:

@@ -1,9 +1,11 @@
 """One suite for every place an inventory is kept in: ConfigMap and Secret of a real cluster, and memory."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zlib import compress
 
 import pytest
 
@@ -54,7 +56,7 @@ async def test_what_is_saved_is_loaded(place: Place) -> None:
     """Over a restart, too."""
     clock = Clock()
     inventory = place(clock)
-    assert await inventory.load() == Held()
+    assert await inventory.load() == Held(whole=False)
     held = await inventory.save([A, B, ROLE], after=Held())
     assert await place(clock).load() == held
     assert held.members == {A.id: A, B.id: B, ROLE.id: ROLE}
@@ -167,11 +169,52 @@ def parent(
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"binaryData": {"inventory": "eA=="}}, id="damaged"),
+        pytest.param({"binaryData": None}, id="empty"),
+        pytest.param(None, id="deleted"),
+    ],
+)
+async def test_what_is_lost_is_known_to_who_wrote_it(
+    change: dict[str, Any] | None, client: Client, control_plane: ControlPlane, namespace: str
+) -> None:
+    """M5: and whoever comes after knows that it does not know all, until it was said that it does."""
+    clock = Clock()
+    inventory = parent(ParentKind.CONFIG_MAP, client, namespace, clock=clock)
+    await inventory.save([A], after=Held())
+    path = f"/api/v1/namespaces/{namespace}/configmaps/bellpull-sync-site"
+    if change is None:
+        control_plane.ask("DELETE", path)
+    else:
+        control_plane.ask("PATCH", path, change, content="application/merge-patch+json")
+    stranger = await parent(ParentKind.CONFIG_MAP, client, namespace, clock=clock).load()
+    assert (stranger.members, stranger.whole) == ({}, False)
+    held = await inventory.load()
+    assert (held.members, held.whole, held.lost is None) == ({A.id: A}, True, False)
+    await inventory.save([A], after=held)
+    assert (await parent(ParentKind.CONFIG_MAP, client, namespace, clock=clock).load()).members == {A.id: A}
+
+
+async def test_it_stays_unknown_what_else_there_is_until_that_was_written(place: Place) -> None:
+    """M5: also over a restart."""
+    clock = Clock()
+    held = await place(clock).save([A], after=Held(whole=False), whole=False)
+    assert not held.whole
+    held = await place(clock).load()
+    assert (held.members, held.whole) == ({A.id: A}, False)
+    clock.now += timedelta(seconds=46)
+    await place(clock).save([A], after=held, whole=True)
+    assert (await place(clock).load()).whole
+
+
+@pytest.mark.parametrize(
     ("change", "problem"),
     [
-        pytest.param({"binaryData": {"inventory": "eA=="}}, "cannot be read", id="damaged"),
-        pytest.param({"binaryData": None}, "is not bellpull's", id="empty"),
         pytest.param({"metadata": {"labels": None}}, "is not bellpull's", id="somebody else's"),
+        pytest.param(
+            {"binaryData": {"inventory": b64encode(compress(b'{"format": 2}')).decode()}}, "newer one", id="newer"
+        ),
     ],
 )
 async def test_what_is_no_inventory_is_not_written_over(

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.kubernetes.inventory import InventoryDamagedError, Member, Record, members_of, pack
+from agent.core.kubernetes.inventory import (
+    Contents,
+    InventoryDamagedError,
+    InventoryNewerError,
+    Member,
+    Record,
+    pack,
+    unpack,
+)
 from agent.core.kubernetes.object import GroupKind, ObjectId
 
 TEXT = st.text(max_size=20)
@@ -33,7 +41,9 @@ MEMBERS = st.lists(
 
 @given(MEMBERS)
 def test_what_is_packed_is_read_again(members: Sequence[Member]) -> None:
-    assert members_of(pack(members)) == {member.id: member for member in members}
+    for whole in (True, False):
+        found = unpack(pack(members, whole=whole))
+        assert found == Contents(members={member.id: member for member in members}, whole=whole)
 
 
 @given(MEMBERS, st.randoms(use_true_random=False))
@@ -47,7 +57,7 @@ def test_the_order_does_not_matter(members: list[Member], chance: object) -> Non
 @given(st.binary(max_size=200) | st.binary(max_size=200).map(zlib.compress))
 def test_anything_else_is_damage(packed: bytes) -> None:
     with pytest.raises(InventoryDamagedError):
-        members_of(packed)
+        unpack(packed)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +72,7 @@ def test_anything_else_is_damage(packed: bytes) -> None:
 )
 def test_a_row_that_no_program_writes_is_damage(row: object) -> None:
     with pytest.raises(InventoryDamagedError):
-        members_of(zlib.compress(f'{{"format": 1}}\n{json.dumps(row)}'.encode()))
+        unpack(zlib.compress(f'{{"format": 1}}\n{json.dumps(row)}'.encode()))
 
 
 def test_a_cut_one_is_damage() -> None:
@@ -71,12 +81,12 @@ def test_a_cut_one_is_damage() -> None:
     packed = pack([Member(id=which, version="v1")])
     for end in range(len(packed)):
         with pytest.raises(InventoryDamagedError):
-            members_of(packed[:end])
+            unpack(packed[:end])
 
 
 def test_a_newer_format_is_said() -> None:
-    with pytest.raises(InventoryDamagedError, match="format 2, and this program reads 1"):
-        members_of(zlib.compress(b'{"format": 2}'))
+    with pytest.raises(InventoryNewerError, match="format 2, and this program reads 1"):
+        unpack(zlib.compress(b'{"format": 2}'))
 
 
 def test_a_large_one_is_small() -> None:
