@@ -1,10 +1,11 @@
 import asyncio
 import gc
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
@@ -17,6 +18,7 @@ from bellpull.runtime.rabbitmq.settings import RabbitMQSettings
 from gateway.core.sending import Outcome
 from tests.gateway.brokers import declare, left_in, login, queue
 from tests.parts.front import free_port
+from tests.parts.proxy import copy
 from tests.parts.rabbitmq import Broker
 
 VHOST = "publisher"
@@ -50,6 +52,50 @@ async def publishing(settings: RabbitMQSettings, folder: Path, user: str = "gues
         open_publisher(connection, user, "tests") as publisher,
     ):
         yield publisher
+
+
+class _Gate:
+    """Stands between a client and the broker of `settings`, and passes nothing back while it is shut."""
+
+    def __init__(self, settings: RabbitMQSettings) -> None:
+        self._settings = settings
+        self._far = urlsplit(settings.url)
+        self._open = True
+        self._lines: list[asyncio.StreamWriter] = []
+        self.kept_back = asyncio.Event()
+        """Set once the broker said something that the gate did not pass on."""
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._lead, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        url = self._far._replace(netloc=f"127.0.0.1:{port}").geturl()
+        self.settings = self._settings.model_copy(update={"url": url})
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cut()
+        self._server.close()
+        await self._server.wait_closed()
+
+    def shut(self) -> None:
+        self._open = False
+
+    def cut(self) -> None:
+        for each in self._lines:
+            each.close()
+
+    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(self._far.hostname, self._far.port)
+        self._lines += [writer, far_writer]
+        with suppress(ConnectionError):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(copy(reader, far_writer))
+                while chunk := await far_reader.read(65536):
+                    if self._open:
+                        writer.write(chunk)
+                    else:
+                        self.kept_back.set()
+        writer.close()
 
 
 async def test_what_is_published_is_persistent_and_bears_seal_and_user(
@@ -133,13 +179,16 @@ async def test_a_missing_exchange_and_a_forged_user_close_the_channel(
 
 async def test_what_is_in_flight_when_the_connection_goes_is_lost(settings: RabbitMQSettings, tmp_path: Path) -> None:
     """R6: neither done nor to blame; the one who waits is told, not cancelled."""
-    async with publishing(settings, tmp_path) as publisher, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(publisher.send(parcel(number))) for number in range(100)]
-        await asyncio.sleep(0.01)
-        await publisher.hang_up()
-        outcomes = Counter([await task for task in tasks])
-        assert set(outcomes) <= {Outcome.CONFIRMED, Outcome.LOST}
-        assert outcomes[Outcome.LOST]
+    async with _Gate(settings) as gate, publishing(gate.settings, tmp_path) as publisher:
+        assert await publisher.send(parcel(1)) is Outcome.CONFIRMED
+        gate.shut()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(publisher.send(parcel(number))) for number in range(2, 100)]
+            await gate.kept_back.wait()
+            leaving = group.create_task(publisher.hang_up())
+            gate.cut()
+        await leaving
+        assert {task.result() for task in tasks} == {Outcome.LOST}
         assert await publisher.send(parcel(1000)) is Outcome.LOST
 
 
