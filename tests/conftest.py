@@ -8,6 +8,7 @@ from tests.parts import control_plane as kubernetes
 from tests.parts.caddy import caddy_program
 from tests.parts.control_plane import control_plane, control_plane_programs, namespace
 from tests.parts.git import git_programs, git_server, repository
+from tests.parts.kstatus import kstatus
 from tests.parts.kubectl import kubectl
 from tests.parts.nginx import nginx_program
 from tests.parts.npm import node_modules
@@ -23,6 +24,7 @@ __all__ = [
     "free_ports",
     "git_programs",
     "git_server",
+    "kstatus",
     "kubectl",
     "namespace",
     "nginx_program",

@@ -12,7 +12,7 @@ import pytest
 from gateway.core.receive import Accepted, Ignored, Outcome, receive
 from tests import parts
 from tests.gateway.github import NOW, SOURCE, request
-from tests.gateway.odd_values import places, spoiled
+from tests.odd_values import places, spoiled
 from tests.parts import octokit
 
 ANY = replace(SOURCE, repositories=("**",))

@@ -18,7 +18,7 @@ from gateway.core.providers import generic
 from gateway.core.receive import Accepted, Ignored, Outcome, Rejected, Source, receive
 from gateway.core.request import Headers, Request
 from gateway.core.verified import Unverified, VerifiedBody
-from tests.gateway.odd_values import places, spoiled
+from tests.odd_values import places, spoiled
 
 A, B, ZERO = "a" * 40, "b" * 40, "0" * 40
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -17,7 +17,7 @@ from gateway.core.receive import Accepted, Ignored, Outcome, Rejected, receive, 
 from gateway.core.request import Headers, Request
 from gateway.core.verified import VerifiedBody
 from tests.gateway.github import NOW, SECRET, SOURCE, TAG_OBJECT, ZERO, A, B, headers, payload, request, signature
-from tests.gateway.odd_values import places, spoiled
+from tests.odd_values import places, spoiled
 
 
 def accepted(outcome: Outcome) -> RefUpdated:

@@ -1,0 +1,6 @@
+"""How objects of a cluster are: rules over what the API server shows of them, and nothing else."""
+
+from agent.core.health.judge import EXTENDED, KSTATUS, Rules, judge
+from agent.core.health.judgement import Judgement, Status
+
+__all__ = ["EXTENDED", "KSTATUS", "Judgement", "Rules", "Status", "judge"]
