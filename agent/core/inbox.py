@@ -17,120 +17,19 @@ It only decides: `due` says what to start, and whoever started it says how it en
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from agent.core.announced import Announced, gather
 from agent.core.backoff import backoff, jitter, lag_delay
-from bellpull.contract.report import Trigger, TriggerKind
+from agent.core.wants import DRIFT, URGENT, Entry, Pace, Run
+from bellpull.contract.report import TriggerKind
 from bellpull.contract.text import CommitId, MessageId, SyncName
 
 __all__ = ["Inbox", "Pace", "Run"]
 
-_RANK: Final = (
-    TriggerKind.EVENTS,
-    TriggerKind.PERSON,
-    TriggerKind.CHANGE,
-    TriggerKind.DRIFT,
-    TriggerKind.INTERVAL,
-)
-"""What a run says started it, where several did."""
-_URGENT: Final = frozenset({TriggerKind.PERSON, TriggerKind.CHANGE})
-"""Kinds that end a backing off; a new announcement does as well."""
-_DRIFT: Final = frozenset({TriggerKind.DRIFT})
-_INTERVAL: Final = frozenset({TriggerKind.INTERVAL})
 _AWAITED: Final = frozenset({TriggerKind.EVENTS, TriggerKind.DRIFT})
 """What is put back when Git does not show what is awaited; whoever wanted a look had it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How often a key runs by itself, and the longest it waits after failures."""
-
-    interval: timedelta
-    retry: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One run of a key, and all that it answers.
-
-    Attributes:
-        key: the Sync.
-        kinds: everything that started it.
-        announcements: what was announced for its ref, oldest first.
-        failures: how many runs failed in a row before it.
-    """
-
-    key: SyncName
-    kinds: frozenset[TriggerKind]
-    announcements: tuple[Announced, ...] = ()
-    failures: int = 0
-
-    @property
-    def awaited(self) -> Announced | None:
-        """The newest announcement: what Git should show."""
-        return self.announcements[-1] if self.announcements else None
-
-    @property
-    def passed(self) -> tuple[Announced, ...]:
-        """The announcements before it; each is to be answered too."""
-        return self.announcements[:-1]
-
-    @property
-    def trigger(self) -> Trigger:
-        """What a report says started it: the strongest kind, and all event ids."""
-        kind = next(kind for kind in _RANK if kind in self.kinds)
-        return Trigger(kind=kind, events=tuple(one.event for one in self.announcements))
-
-
-@dataclass(slots=True, kw_only=True)
-class _Entry:
-    """What is known of one key. `ready` and `hold` mean nothing without a want."""
-
-    pace: Pace
-    poll_at: datetime
-    kinds: frozenset[TriggerKind] = frozenset()
-    announcements: tuple[Announced, ...] = ()
-    ready: datetime | None = None
-    """From when the want may run."""
-    hold: datetime | None = None
-    """Until when it does not, after a run that did not end well."""
-    drift_held: bool = False
-    """Whether that run had a drift to undo as well, so that drifts wait too."""
-    limited: bool = False
-    """Whether that run was one too many that events caused, so that an interval does not wait."""
-    run: Run | None = None
-    aside: bool = False
-    """Whether that run needs no slot any more."""
-    fresh: bool = False
-    """Whether something urgent came since the run began."""
-    failures: int = 0
-    lags: int = 0
-    gone: bool = False
-    """Whether it was forgotten, and only its run is left."""
-    orphan: bool = False
-    """Whether it was forgotten since its run began: that run puts nothing back."""
-
-    def due_at(self) -> datetime:
-        """When it runs next, were it not busy."""
-        if self.ready is None:
-            return self.poll_at
-        drifted = TriggerKind.DRIFT in self.kinds and not self.drift_held
-        if self.hold is None or drifted:
-            return min(self.ready, self.poll_at)
-        held = max(self.ready, self.hold)
-        return min(held, self.poll_at) if self.limited else held
-
-    def take(self, now: datetime) -> tuple[frozenset[TriggerKind], tuple[Announced, ...]]:
-        """Take what may run at `now` out of the want: all of it, or a drift alone while the rest is held."""
-        polls = self.poll_at <= now
-        if self.hold is not None and self.hold > now and not (self.limited and polls):
-            self.kinds -= _DRIFT
-            return _DRIFT, ()
-        taken = self.kinds | _INTERVAL if polls else self.kinds, self.announcements
-        self.kinds, self.announcements, self.ready, self.hold = frozenset(), (), None, None
-        return taken
 
 
 @dataclass(slots=True)
@@ -138,7 +37,7 @@ class Inbox:
     """The inbox of one agent; `slots` runs at a time: a run waits for others more than it works."""
 
     slots: int = 8
-    _entries: dict[SyncName, _Entry] = field(default_factory=dict)
+    _entries: dict[SyncName, Entry] = field(default_factory=dict)
 
     @property
     def keys(self) -> frozenset[SyncName]:
@@ -155,7 +54,7 @@ class Inbox:
         poll_at = now + jitter(pace.interval, chance)
         entry = self._entries.get(key)
         if entry is None:
-            self._entries[key] = _Entry(pace=pace, poll_at=poll_at)
+            self._entries[key] = Entry(pace=pace, poll_at=poll_at)
             return
         entry.pace, entry.gone = pace, False
         entry.poll_at = min(entry.poll_at, poll_at)
@@ -164,7 +63,7 @@ class Inbox:
         """Stop watching `key`, with all that it wants; what runs of it still has to end before it runs again."""
         entry = self._entries.pop(key, None)
         if entry is not None and entry.run is not None:
-            old = _Entry(pace=entry.pace, poll_at=entry.poll_at, run=entry.run, aside=entry.aside)
+            old = Entry(pace=entry.pace, poll_at=entry.poll_at, run=entry.run, aside=entry.aside)
             old.gone = old.orphan = True
             self._entries[key] = old
 
@@ -182,7 +81,7 @@ class Inbox:
             return
         known = entry.announcements + (entry.run.announcements if entry.run else ())
         new = {one.event for one in announced} - {one.event for one in known}
-        if kind in _URGENT or new:
+        if kind in URGENT or new:
             entry.hold, entry.fresh, entry.failures, entry.lags = None, True, 0, 0
         self._want(entry, frozenset({kind}), announced, max(now, at) if at else now)
 
@@ -217,7 +116,7 @@ class Inbox:
             return
         if entry.hold is None:
             entry.failures = entry.lags = 0
-        if run is None or run.kinds != _DRIFT:
+        if run is None or run.kinds != DRIFT:
             entry.poll_at = now + jitter(entry.pace.interval, chance)
 
     def failed(self, key: SyncName, now: datetime, chance: float) -> None:
@@ -263,7 +162,7 @@ class Inbox:
         self._want(entry, run.kinds, run.announcements, now)
 
     def _want(
-        self, entry: _Entry, kinds: frozenset[TriggerKind], announced: Iterable[Announced], ready: datetime
+        self, entry: Entry, kinds: frozenset[TriggerKind], announced: Iterable[Announced], ready: datetime
     ) -> None:
         entry.kinds |= kinds
         entry.announcements = gather((*entry.announcements, *announced))
@@ -280,7 +179,7 @@ class Inbox:
         entry.aside = entry.fresh = False
         return entry.run
 
-    def _end(self, key: SyncName) -> tuple[_Entry | None, Run | None]:
+    def _end(self, key: SyncName) -> tuple[Entry | None, Run | None]:
         """Take the run from its entry; null for what was forgotten meanwhile."""
         entry = self._entries.get(key)
         if entry is None:
@@ -293,7 +192,7 @@ class Inbox:
         return entry, run
 
 
-def _try_again(run: Run, entry: _Entry, now: datetime) -> datetime:
+def _try_again(run: Run, entry: Entry, now: datetime) -> datetime:
     deadline = run.awaited.deadline if run.awaited else now
     if now >= deadline:
         return now + entry.pace.retry
