@@ -133,6 +133,10 @@ class DirectoryTarget:
                     pass
                 bell.clear()
 
+    def health(self) -> None:
+        """Return None: files have no health."""
+        return
+
     async def close(self) -> None:
         """Finish what is being done, and let another process own the target."""
         if not self._closed:

@@ -27,9 +27,10 @@ from agent.ports.target import TargetError
 from agent.spec import Sync
 from bellpull.contract.event import RefUpdated, Resync, StateRequested
 from bellpull.contract.message import Message
-from bellpull.contract.report import SyncState, TriggerKind, Watches
+from bellpull.contract.report import Health, HealthStatus, SyncState, TriggerKind, Watches
 from bellpull.contract.seal import PinnedKey
 from bellpull.contract.text import SyncName
+from bellpull.contract.word import Word
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.logs import logger
 
@@ -74,9 +75,10 @@ class Assembly:
         self._watches: Mapping[SyncName, Watches] = {sync.name: sync.watches for sync in syncs}
         self._agent = identity.agent
         self._reporter = Reporter(queue, identity, self._states)
+        self._scribe = Scribe(identity.agent, identity.environment, state, self._reporter)
         reconciler = Reconciler(
             git=git,
-            scribe=Scribe(identity.agent, identity.environment, state, self._reporter),
+            scribe=self._scribe,
             secrets=secrets,
             places=self._places,
             later=lambda key: self._worker.later(key),
@@ -117,6 +119,7 @@ class Assembly:
                 running += [tasks.create_task(self._hearing.run(), name="hearing")]
                 running += [tasks.create_task(self._targets.run(), name="targets")]
                 running += [tasks.create_task(self._watch(key, place)) for key, place in self._places.items()]
+                running += [tasks.create_task(self._follow_health(key, place)) for key, place in self._places.items()]
                 await stop.wait()
                 for task in running:
                     task.cancel()
@@ -129,7 +132,8 @@ class Assembly:
     def _states(self) -> tuple[SyncState, ...]:
         missing = self._hearing.missing
         return tuple(
-            to_state(key, self._watches[key], place.record, missing.get(key)) for key, place in self._places.items()
+            to_state(key, self._watches[key], place.record, place.health, missing.get(key))
+            for key, place in self._places.items()
         )
 
     def _on_connected(self) -> None:
@@ -170,6 +174,18 @@ class Assembly:
         for key in keys:
             self._hearing.excuse(key)
             self._worker.offer(key, TriggerKind.INTERVAL)
+
+    async def _follow_health(self, key: SyncName, place: Place) -> None:
+        """Say how what runs is; what was not well, and is now, is looked at again, so that it is said."""
+        health = place.target.health()
+        if health is None:
+            return
+        self._scribe.healthy(place, Health(status=HealthStatus.UNKNOWN))
+        async for found in health:
+            self._scribe.healthy(place, found)
+            record = place.record
+            if found.status is HealthStatus.HEALTHY and record.word is Word.FAILED and record.judging is not None:
+                self._worker.offer(key, TriggerKind.CHANGE)
 
     async def _watch(self, key: SyncName, place: Place) -> None:
         """Offer a look whenever the target may have changed."""

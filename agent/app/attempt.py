@@ -13,13 +13,24 @@ from time import monotonic
 from typing import Final, Protocol
 
 from agent.adapters.state import StateFolder
+from agent.app.turn import Turn
 from agent.core.announced import Announced
 from agent.core.backoff import jitter
 from agent.core.inbox import Run
 from agent.core.outcome import SyncRecord, TreeKey, note
 from agent.ports.target import Target
 from agent.spec import Sync
-from bellpull.contract.report import Counts, Outcome, Report, ReportHops, StageSeconds, Trigger, TriggerKind
+from bellpull.contract.report import (
+    Counts,
+    Health,
+    HealthStatus,
+    Outcome,
+    Report,
+    ReportHops,
+    StageSeconds,
+    Trigger,
+    TriggerKind,
+)
 from bellpull.contract.text import CommitId, MessageId, Name
 from bellpull.contract.word import WORDS, Verdict, Word
 from bellpull.runtime.clock import utc_now
@@ -28,6 +39,7 @@ from bellpull.runtime.logs import logger
 __all__ = ["Attempt", "Place", "Scribe", "Speaker"]
 
 _log = logger("agent.reconcile")
+_NOT_ASKED: Final = Health(status=HealthStatus.NOT_ASKED)
 _FULL_CHECK_EVERY: Final = timedelta(minutes=30)
 
 
@@ -38,6 +50,8 @@ class Place:
     sync: Sync
     target: Target
     record: SyncRecord
+    health: Health = _NOT_ASKED
+    """Of what runs."""
     full_check: datetime | None = None
     """From when on everything is to be read again; None since the start."""
     owed: bool = False
@@ -54,15 +68,12 @@ class Place:
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One run under way: its place, what started it, and what was measured so far.
-
-    `aside` is called, in the loop, once it has only a command to wait for.
-    """
+    """One run under way: its place, what started it, its turn, and what was measured so far."""
 
     place: Place
     run: Run
     started: datetime
-    aside: Callable[[], None]
+    turn: Turn
     seconds: dict[str, float] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
 
@@ -109,6 +120,19 @@ class Scribe:
     async def write(self, attempt: Attempt, commit: CommitId) -> None:
         """The target is about to be written."""
         await self._keep(attempt, attempt.place.record.writing(commit))
+
+    async def judge(self, attempt: Attempt, commit: CommitId, made: TreeKey) -> None:
+        """The target was made from `commit`, and its health is waited for: said once."""
+        before = attempt.place.record
+        await self._keep(attempt, before.judged(commit, made, utc_now()))
+        if attempt.place.record.word is Word.JUDGING and (before.word, before.commit) != (Word.JUDGING, commit):
+            self._say(attempt, _outcome(Word.JUDGING, commit, _events(attempt, commit), ""), tree=made.tree)
+
+    def healthy(self, place: Place, health: Health) -> None:
+        """How what runs is has changed."""
+        if health != place.health:
+            place.health = health
+            self._speaker.changed()
 
     async def unfinished(self, attempt: Attempt, commit: CommitId, made: TreeKey) -> None:
         """The target was made from `commit`, but not all that belongs to it ended well."""
@@ -185,7 +209,7 @@ class Scribe:
                 tree=tree,
                 superseded_by=outcome.superseded_by,
                 contained=outcome.contained,
-                health=attempt.place.record.health,
+                health=attempt.place.health,
                 counts=attempt.counts,
                 stages=StageSeconds(**attempt.seconds),
                 policy=sync.policy,

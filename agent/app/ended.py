@@ -14,6 +14,8 @@ class End(Enum):
 
     DONE = auto()
     FAILED = auto()
+    INTERRUPTED = auto()
+    """It waited for health, and there is something else to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ from typing import Final
 from agent.adapters.credentials import CredentialError, read_remote
 from agent.app.attempt import Attempt, Place, Scribe
 from agent.app.ended import End, Postponed, Waiting
+from agent.app.judging import judged
+from agent.app.turn import Turn
 from agent.core.ancestry import Ancestry, AskGit, Decision, Go, Lag, Meanwhile, Superseded, contained, decide
 from agent.core.announced import Announced, up_to
 from agent.core.fruitless import Allowance
@@ -44,6 +46,8 @@ __all__ = ["Reconciler"]
 _log = logger("agent.reconcile")
 _HINTS: Final = frozenset({TriggerKind.EVENTS, TriggerKind.DRIFT})
 """What wants no look at whatever Git shows."""
+_LASTING: Final = AccessDeniedError | HostKeyError | RepositoryGoneError | CredentialError
+"""A person has to do something before the next try can succeed; still it is tried, as it was done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +89,9 @@ class Reconciler:
         self._allowance = Allowance()
         self._seen: dict[SyncName, _Look] = {}
 
-    async def reconcile(self, run: Run, aside: Callable[[], None]) -> End | Waiting | Postponed:
-        """Do one run, and say how it ended; `aside` is called before it waits for a command."""
-        attempt = Attempt(place=self._places[run.key], run=run, started=utc_now(), aside=aside)
+    async def reconcile(self, run: Run, turn: Turn) -> End | Waiting | Postponed:
+        """Do one run, and say how it ended; it stands aside before it waits for a command, or for health."""
+        attempt = Attempt(place=self._places[run.key], run=run, started=utc_now(), turn=turn)
         try:
             if TriggerKind.DRIFT in run.kinds:
                 undone = await self._undo_drift(attempt, await self._remote(attempt))
@@ -99,7 +103,7 @@ class Reconciler:
             return await self._follow(attempt, await self._remote(attempt))
         except (GitError, CredentialError) as error:
             awaited = run.awaited.commit if run.awaited else None
-            await self._scribe.stumble(attempt, awaited, str(error), lasting=_is_lasting(error))
+            await self._scribe.stumble(attempt, awaited, str(error), lasting=isinstance(error, _LASTING))
             return End.FAILED
 
     async def _remote(self, attempt: Attempt) -> Remote:
@@ -117,7 +121,7 @@ class Reconciler:
         if commit is None or made is None or made.policy != place.sync.policy:
             return None
         alone = replace(whole.run, kinds=frozenset({TriggerKind.DRIFT}), announcements=())
-        attempt = Attempt(place=place, run=alone, started=whole.started, aside=whole.aside)
+        attempt = Attempt(place=place, run=alone, started=whole.started, turn=whole.turn)
         try:
             if owed or await self._has_drifted(attempt, made.tree):
                 await self._apply(attempt, remote, commit, made.tree)
@@ -228,7 +232,8 @@ class Reconciler:
         try:
             if place.record.is_unchanged(key) and not await self._has_drifted(attempt, tree):
                 return await self._settle(attempt, remote, tip, Word.UNCHANGED, key=key)
-            await self._apply(attempt, remote, tip, tree)
+            if not place.record.is_judged(key) or await self._has_drifted(attempt, tree):
+                await self._apply(attempt, remote, tip, tree)
         except CommandError as error:
             place.has_read_all(attempt.started)  # it was read back: what is owed is no drift
             await self._scribe.unfinished(attempt, tip, key)
@@ -240,7 +245,8 @@ class Reconciler:
                 return await self._settle(attempt, remote, tip, Word.REJECTED, message=str(error))
             await self._scribe.stumble(attempt, tip, str(error), lasting=False)
             return End.FAILED
-        return await self._settle(attempt, remote, tip, Word.APPLIED, key=key)
+        end = await judged(attempt, self._scribe, tip, key)
+        return await self._settle(attempt, remote, tip, Word.APPLIED, key=key) if end is End.DONE else end
 
     async def _has_drifted(self, attempt: Attempt, tree: CommitId) -> bool:
         """Look at the target: what seems untouched is believed, but all is read now and then, and after a start."""
@@ -257,7 +263,7 @@ class Reconciler:
     async def _apply(self, attempt: Attempt, remote: Remote, tip: CommitId, tree: CommitId) -> None:
         await self._scribe.write(attempt, tip)
         with attempt.stage("apply"), self._git.reader(remote, tree) as reader:
-            attempt.counts = await attempt.place.target.apply(tip, tree, reader, aside=attempt.aside)
+            attempt.counts = await attempt.place.target.apply(tip, tree, reader, aside=attempt.turn.aside)
         attempt.place.owed = False
 
     async def _settle(
@@ -290,8 +296,3 @@ class Reconciler:
 
 def _repository(attempt: Attempt) -> str:
     return attempt.place.sync.watches.repository.key
-
-
-def _is_lasting(error: Exception) -> bool:
-    """Whether a person has to do something before the next try can succeed; still it is tried, as it was done."""
-    return isinstance(error, AccessDeniedError | HostKeyError | RepositoryGoneError | CredentialError)

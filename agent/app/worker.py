@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final, assert_never
 
 from agent.app.ended import End, Postponed, Waiting
+from agent.app.turn import Turn
 from agent.core.announced import Announced
 from agent.core.inbox import Inbox, Pace, Run
 from bellpull.contract.report import TriggerKind
@@ -27,20 +28,22 @@ class Worker:
 
     Args:
         inbox: decides.
-        reconcile: does one run and says how it ended; calls what it is given once it has only a command to wait for,
-            so that another run starts meanwhile.
+        reconcile: does one run and says how it ended; stands aside once it only waits, so that another starts
+            meanwhile.
     """
 
-    def __init__(
-        self, inbox: Inbox, reconcile: Callable[[Run, Callable[[], None]], Awaitable[End | Waiting | Postponed]]
-    ) -> None:
+    def __init__(self, inbox: Inbox, reconcile: Callable[[Run, Turn], Awaitable[End | Waiting | Postponed]]) -> None:
         self._inbox = inbox
         self._reconcile = reconcile
+        self._turns: dict[SyncName, Turn] = {}
         self._wake = asyncio.Event()
 
     def offer(self, key: SyncName, kind: TriggerKind, *announced: Announced, at: datetime | None = None) -> None:
         """Want a run of `key`, no sooner than `at`."""
-        self._inbox.offer(key, kind, utc_now(), *announced, at=at)
+        now = utc_now()
+        self._inbox.offer(key, kind, now, *announced, at=at)
+        if key in self._turns:
+            self._turns[key].stir(at or now)
         self._wake.set()
 
     def pace(self, key: SyncName, pace: Pace) -> None:
@@ -73,15 +76,20 @@ class Worker:
         self._wake.set()
 
     async def _one(self, run: Run) -> None:
+        turn = self._turns[run.key] = Turn(lambda: self._aside(run.key), self._inbox.next_look(run, utc_now()))
         try:
-            end: End | Waiting | Postponed = await self._reconcile(run, lambda: self._aside(run.key))
+            end: End | Waiting | Postponed = await self._reconcile(run, turn)
         except Exception as error:  # noqa: BLE001 - the one place: a defect in one run must not end all others
             _log.exception("a run ended in a defect of the agent", sync=run.key, error=str(error))
             end = End.FAILED
+        finally:
+            del self._turns[run.key]
         now = utc_now()
         match end:
             case End.DONE:
                 self._inbox.done(run.key, now, random.random())
+            case End.INTERRUPTED:
+                self._inbox.interrupted(run.key, now, random.random())
             case Waiting(answered=answered):
                 self._inbox.waiting(run.key, now, random.random(), answered)
             case End.FAILED:

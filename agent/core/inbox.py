@@ -12,7 +12,7 @@ Whatever is offered for a key is gathered into one want, and a run takes all of 
 - events, whatever their spread and however many, never put off the look that an interval is for (R29).
 
 It only decides: `due` says what to start, and whoever started it says how it ended by exactly one of `done`,
-`failed`, `waiting` and `postponed`. Time and chance (0 to 1) are arguments.
+`failed`, `waiting`, `postponed` and `interrupted`. Time and chance (0 to 1) are arguments.
 """
 
 from collections.abc import Collection, Iterable
@@ -103,6 +103,11 @@ class Inbox:
         if entry is not None and entry.run is not None:
             entry.aside = True
 
+    def next_look(self, run: Run, now: datetime) -> datetime:
+        """Return when a run that only waits is to end all the same, to look at Git: an interval goes on by itself."""
+        entry = self._entries[run.key]
+        return now + entry.pace.interval if TriggerKind.INTERVAL in run.kinds else entry.poll_at
+
     def later(self, key: SyncName) -> frozenset[CommitId]:
         """Return the commits announced for `key` since its run began."""
         entry = self._entries.get(key)
@@ -159,6 +164,18 @@ class Inbox:
         if entry is None or run is None:
             return
         entry.hold, entry.drift_held, entry.limited = until, False, True
+        self._want(entry, run.kinds, run.announcements, now)
+
+    def interrupted(self, key: SyncName, now: datetime, chance: float) -> None:
+        """End the run of `key`, which waited for health, as there is something else to do (P10); it goes on at once.
+
+        What it took is put back.
+        """
+        entry, run = self._end(key)
+        if entry is None or run is None:
+            return
+        if TriggerKind.INTERVAL in run.kinds:
+            entry.poll_at = now + jitter(entry.pace.interval, chance)
         self._want(entry, run.kinds, run.announcements, now)
 
     def _want(

@@ -6,6 +6,8 @@ The rules kept here:
 - a passing error is `working` with its message until it has lasted for the Sync's timeout, then `failed` (R37);
 - `unchanged` is a short cut past work that ended well, never past a failure: once a run begins to write, or ends
   `failed` or `rejected`, the key is forgotten and the next run makes a fresh attempt (R35);
+- a target that was made is `judging` while its health is waited for, and what waited goes on over commits that make
+  nothing else of it, and over a restart (M11);
 - what the target was made of is known apart from that: a drift is undone whatever became of later commits (P8, P13);
 - a run that nobody announced and that says nothing new leaves the history as it is, so that polling does not push
   out words that somebody waits for.
@@ -18,17 +20,16 @@ from hashlib import sha256
 from typing import Final, Self
 
 from bellpull.contract.codec import read, write
-from bellpull.contract.report import Health, HealthStatus, NotHearing, Outcome, SyncState, Watches
+from bellpull.contract.report import Health, NotHearing, Outcome, SyncState, Watches
 from bellpull.contract.text import CommitId, MessageId, Note, SyncName
 from bellpull.contract.word import WORDS, Verdict, Word, may_replace
 
-__all__ = ["SyncRecord", "TreeKey", "count_words", "note", "state_digest", "to_state"]
+__all__ = ["Judging", "SyncRecord", "TreeKey", "count_words", "note", "state_digest", "to_state"]
 
 _MAX_OUTCOMES: Final = 10
 _NOTE_BYTES: Final = 1024
 _BESIDE: Final = frozenset({Word.SUPERSEDED, Word.WITHDRAWN})
 """Words for commits that this Sync does not run: they say nothing of where it stands."""
-_NOT_ASKED: Final = Health(status=HealthStatus.NOT_ASKED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,14 @@ class TreeKey:
 
     tree: CommitId
     policy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """What was made, and since when it is waited for its health."""
+
+    key: TreeKey
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +60,7 @@ class SyncRecord:
         key: of what the target has, if the last run ended well; what it makes anew is `unchanged`.
         made: of what the target has, whatever became of later commits; null while a run writes.
         made_of: the commit that brought it; null where that is `applied`.
-        health: of what runs.
+        judging: whose health is waited for, or was not well.
         outcomes: the last ten final words, newest last.
         failing_since: when attempts began to go wrong.
         failing_commit: at which commit they did.
@@ -64,7 +73,7 @@ class SyncRecord:
     key: TreeKey | None = None
     made: TreeKey | None = None
     made_of: CommitId | None = None
-    health: Health = _NOT_ASKED
+    judging: Judging | None = None
     outcomes: tuple[Outcome, ...] = ()
     failing_since: datetime | None = None
     failing_commit: CommitId | None = None
@@ -107,6 +116,19 @@ class SyncRecord:
         """Return the record of a Sync whose target was written, and whose run did not end well all the same."""
         return replace(self, key=None, made=made, made_of=commit)
 
+    def judged(self, commit: CommitId, made: TreeKey, now: datetime) -> Self:
+        """Return the record of a Sync whose target was made from `commit`, and whose health is waited for.
+
+        The wait for what was made goes on where it stood, whichever commit it is of (M11).
+        """
+        since = self.judging.since if self.judging is not None and self.judging.key == made else now
+        record = self.now(Word.JUDGING, commit).made_from(commit, made)
+        return replace(record, judging=Judging(key=made, since=since))
+
+    def is_judged(self, key: TreeKey) -> bool:
+        """Whether `key` is what the target was made of, and all that is open is its health."""
+        return self.made == key and self.judging is not None and self.judging.key == key
+
     def stumbled(self, commit: CommitId | None, message: str, now: datetime) -> Self:
         """Return the record after an attempt at `commit` (null: not even known) met an error that may pass."""
         begun = self.failing_since is not None and self.failing_commit == commit
@@ -137,6 +159,7 @@ class SyncRecord:
             key=key if ok else None,
             made=key if ok and key else self.made,
             made_of=None if ok and key else self.made_of,
+            judging=None if ok else self.judging,
             outcomes=self.outcomes if self._is_no_news(outcome) else _remember(self.outcomes, outcome),
             failing_since=self.failing_since if still_failing else None,
             failing_commit=self.failing_commit if still_failing else None,
@@ -151,7 +174,7 @@ class SyncRecord:
 
 
 def to_state(
-    sync: SyncName, watches: Watches, record: SyncRecord, not_hearing: NotHearing | None = None
+    sync: SyncName, watches: Watches, record: SyncRecord, health: Health, not_hearing: NotHearing | None = None
 ) -> SyncState:
     """Return what a full heartbeat says of a Sync."""
     return SyncState(
@@ -160,7 +183,7 @@ def to_state(
         word=record.word,
         commit=record.commit,
         applied=record.applied,
-        health=record.health,
+        health=health,
         message=record.message,
         outcomes=record.outcomes,
         not_hearing=not_hearing,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from agent.ports.git import TreeReader
-from bellpull.contract.report import Counts
+from bellpull.contract.report import Counts, Health
 from bellpull.contract.text import CommitId
 
 __all__ = ["CommandError", "Target", "TargetError"]
@@ -71,6 +71,13 @@ class Target(Protocol):
 
     def changes(self) -> AsyncIterator[None]:
         """Yield once at the start and whenever something may have changed, until cancelled or closed."""
+        ...
+
+    def health(self) -> AsyncIterator[Health] | None:
+        """Yield how what was applied last is, once it is known, and whenever that changes, until cancelled or closed.
+
+        None where nobody asked for it: else a commit is `applied` only once what it made is healthy.
+        """
         ...
 
     async def close(self) -> None:

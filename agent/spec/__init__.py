@@ -152,7 +152,8 @@ class Spec(Part):
     retry_interval: Annotated[Duration, within("1s", "24h"), shown("1m")] = duration("1m")
     """The longest pause after failures; pauses begin with a second."""
     timeout: Annotated[Duration, within("1s", "1h"), shown("2m")] = duration("2m")
-    """For how long attempts at a commit may go wrong before it is said to have failed."""
+    """For how long attempts at a commit may go wrong before it is said to have failed; and how long what it made may
+    take to be healthy, where that is waited for."""
     guard: Guard = Guard()
     """What a commit may delete."""
     report_output: Annotated[bool, Field(strict=True)] = False

@@ -107,6 +107,9 @@ class KubernetesTarget(Part):
     drift: Literal["correct", "detect", "off"] = "correct"
     """What to do about what others change: `correct` undoes it at once, `detect` says it in the log and leaves it
     until the next commit, `off` does not look until then."""
+    wait: Annotated[bool, Field(strict=True)] = False
+    """Whether a commit is `applied` only once all its objects are healthy; until then it is `judging`, and after the
+    Sync's `timeout`, or once an object fails, `failed`. A later commit is applied at once all the same."""
     ignore: tuple[IgnoreRule, ...] = ()
     """Fields that stay as they are in the cluster, whatever Git says."""
 

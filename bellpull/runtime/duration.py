@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-__all__ = ["Duration", "duration", "shown", "within"]
+__all__ = ["Duration", "duration", "shown", "within", "written"]
 
 _UNITS: Final[Mapping[str, timedelta]] = {
     "ms": timedelta(milliseconds=1),
@@ -49,14 +49,15 @@ def shown(default: str) -> Any:
     return Field(json_schema_extra={"default": default})
 
 
-def _written(value: timedelta) -> str:
+def written(value: timedelta) -> str:
+    """Return a duration as it may be written."""
     return f"{value / timedelta(seconds=1):g}s"
 
 
 Duration = Annotated[
     timedelta,
     BeforeValidator(duration),
-    PlainSerializer(_written, return_type=str),
+    PlainSerializer(written, return_type=str),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$"}),
 ]
 """A field that is written as a duration."""

@@ -126,6 +126,28 @@ def test_a_run_that_waits_for_a_command_gives_its_slot_to_another() -> None:
     assert inbox.due(at(7)) == (), "the next run of a key takes a slot again"
 
 
+def test_what_waits_for_health_makes_way_and_goes_on() -> None:
+    """P10: nothing that was to be answered is forgotten, and an interval is not waited for twice."""
+    inbox = watching()
+    inbox.offer(SITE, EVENTS, NOW, announced(1))
+    run = only(inbox.due(NOW))
+    assert inbox.next_look(run, at(1)) <= NOW + PACE.interval * 1.2
+    inbox.offer(SITE, EVENTS, at(2), announced(2))
+    inbox.interrupted(SITE, at(2), MIDDLE)
+    both = only(inbox.due(at(2)))
+    assert events(both) == [1, 2]
+    late = at(2) + PACE.interval * 2
+    inbox.interrupted(SITE, late, MIDDLE)
+    looking = only(inbox.due(late))
+    assert looking.kinds == {EVENTS, INTERVAL}
+    assert inbox.next_look(looking, late) == late + PACE.interval
+    inbox.interrupted(SITE, late, MIDDLE)
+    again = only(inbox.due(late))
+    inbox.done(SITE, late, MIDDLE)
+    assert events(again) == [1, 2]
+    assert inbox.next_due() == late + PACE.interval
+
+
 def test_a_failure_backs_off() -> None:
     """From a second, doubling, to the retry interval; nothing that was to be answered is forgotten."""
     inbox = watching()
@@ -499,7 +521,9 @@ class InboxLaws(RuleBasedStateMachine):
         self.aside |= {key} & self.running.keys()
 
     @precondition(lambda self: self.running)
-    @rule(how=st.sampled_from(["done", "failed", "waiting", "postponed"]), chance=chances, data=st.data())
+    @rule(
+        how=st.sampled_from(["done", "failed", "waiting", "postponed", "interrupted"]), chance=chances, data=st.data()
+    )
     def end(self, how: str, chance: float, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.running)))
         run = self.running.pop(key)
@@ -517,6 +541,8 @@ class InboxLaws(RuleBasedStateMachine):
             self.inbox.failed(key, self.now, chance)
         elif how == "waiting":
             self.inbox.waiting(key, self.now, chance)
+        elif how == "interrupted":
+            self.inbox.interrupted(key, self.now, chance)
         else:
             self.inbox.postponed(key, self.now, self.now + timedelta(seconds=2))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.core.outcome import SyncRecord, TreeKey, count_words, note, state_digest, to_state
 from bellpull.contract.errors import ContractError
-from bellpull.contract.report import Outcome, Watches
+from bellpull.contract.report import Health, HealthStatus, Outcome, Watches
 from bellpull.contract.repository import Ref, RefKind, Repository
 from bellpull.contract.text import CommitId, MessageId, Note, RefName, SyncName
 from bellpull.contract.word import WORDS, Verdict, Word, may_replace
@@ -19,6 +19,7 @@ A, B, C = (CommitId(letter * 40) for letter in "abc")
 TREE, OTHER_TREE = TreeKey(tree=A, policy="p1"), TreeKey(tree=B, policy="p1")
 TIMEOUT = timedelta(minutes=2)
 FINAL = sorted(word for word in Word if WORDS[word].final)
+HEALTH = Health(status=HealthStatus.NOT_ASKED)
 WATCHES = Watches(
     repository=Repository.from_url("https://git.example/acme/site"),
     ref=Ref(kind=RefKind.BRANCH, name=RefName("main")),
@@ -237,19 +238,52 @@ def test_damaged_json_is_an_error_that_says_where() -> None:
         SyncRecord.from_json({"outcomes": [{"word": "applied", "commit": None, "events": []}]})
 
 
+def test_a_wait_for_health_is_of_what_was_made_and_not_of_a_commit() -> None:
+    """M11: its time goes on over commits that make the same, over failures, and over a restart."""
+    begun = SyncRecord().judged(A, TREE, NOW)
+    assert (begun.word, begun.commit, begun.made, begun.key) == (Word.JUDGING, A, TREE, None)
+    assert begun.is_judged(TREE)
+    assert not begun.is_judged(OTHER_TREE)
+    later = SyncRecord.from_json(orjson.loads(begun.to_json())).judged(B, TREE, NOW + TIMEOUT)
+    assert (later.word, later.commit) == (Word.JUDGING, B)
+    assert later.judging is not None
+    assert later.judging.since == NOW
+    failed = later.after(said(Word.FAILED, B, 1))
+    assert failed.is_judged(TREE)
+    assert not failed.is_unchanged(TREE)
+    again = failed.judged(B, TREE, NOW + 2 * TIMEOUT)
+    assert (again.word, again.judging) == (Word.FAILED, later.judging)
+
+
+def test_what_else_is_made_is_waited_for_anew() -> None:
+    other = SyncRecord().judged(A, TREE, NOW).writing(B)
+    assert not other.is_judged(TREE)
+    begun = other.judged(B, OTHER_TREE, NOW + TIMEOUT)
+    assert begun.judging is not None
+    assert begun.judging.since == NOW + TIMEOUT
+    well = begun.after(said(Word.APPLIED, B, 1), key=OTHER_TREE)
+    assert well.judging is None
+    assert well.is_unchanged(OTHER_TREE)
+
+
 def test_to_state() -> None:
     """A full heartbeat says the word, what is applied, and the history."""
-    state = to_state(SyncName("default/site"), WATCHES, APPLIED_A.stumbled(B, "disk is full", NOW))
+    state = to_state(
+        SyncName("default/site"),
+        WATCHES,
+        APPLIED_A.stumbled(B, "disk is full", NOW),
+        HEALTH,
+    )
     assert (state.word, state.commit, state.applied) == (Word.WORKING, B, A)
     assert (state.message, state.outcomes) == ("disk is full", APPLIED_A.outcomes)
 
 
 def test_the_digest_knows_the_state_and_not_its_order() -> None:
-    site = to_state(SyncName("default/site"), WATCHES, APPLIED_A)
-    shop = to_state(SyncName("default/shop"), WATCHES, SyncRecord())
+    site = to_state(SyncName("default/site"), WATCHES, APPLIED_A, HEALTH)
+    shop = to_state(SyncName("default/shop"), WATCHES, SyncRecord(), HEALTH)
     assert state_digest([site, shop]) == state_digest([shop, site])
     assert state_digest([site]) != state_digest([site, shop])
-    moved = to_state(SyncName("default/site"), WATCHES, APPLIED_A.after(said(Word.APPLIED, B, 2), key=TREE))
+    moved = to_state(SyncName("default/site"), WATCHES, APPLIED_A.after(said(Word.APPLIED, B, 2), key=TREE), HEALTH)
     assert state_digest([site]) != state_digest([moved])
     assert count_words([site, shop, moved]) == {Word.APPLIED: 2, Word.WORKING: 1}
 

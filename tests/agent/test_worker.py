@@ -1,11 +1,11 @@
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
 import pytest
 
 from agent.app.ended import End, Postponed, Waiting
+from agent.app.turn import Turn
 from agent.app.worker import Worker
 from agent.core.inbox import Inbox, Pace, Run
 from bellpull.contract.report import TriggerKind
@@ -33,7 +33,7 @@ async def test_a_worker_ends_when_it_is_told_to_whatever_comes_at_that_moment(ti
     assert (len(done), len(pending)) == (1, 0), "the end was lost"
 
 
-async def _done(_: Run, __: Callable[[], None]) -> End | Waiting | Postponed:
+async def _done(_: Run, __: Turn) -> End | Waiting | Postponed:
     return End.DONE
 
 
@@ -44,13 +44,13 @@ async def test_a_run_that_is_out_of_memory_ends_nothing_but_itself() -> None:
     done = asyncio.Event()
     runs = 0
 
-    async def reconcile(run: Run, aside: Callable[[], None]) -> End | Waiting | Postponed:
+    async def reconcile(run: Run, turn: Turn) -> End | Waiting | Postponed:
         nonlocal runs
         runs += 1
         if runs == 1:
             raise MemoryError
         done.set()
-        return await _done(run, aside)
+        return await _done(run, turn)
 
     worker = Worker(inbox, reconcile)
     task = asyncio.get_running_loop().create_task(worker.run())

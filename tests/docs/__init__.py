@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.docs import asyncapi, commands, configuration, messages
+from tests.docs import asyncapi, commands, configuration, health, messages
 
 __all__ = ["GENERATED", "PAGES", "ROOT", "made", "stale", "write"]
 
@@ -19,6 +19,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "asyncapi.json": asyncapi.document,
     "commands.md": commands.page,
     "configuration.md": configuration.page,
+    "health.md": health.page,
     "messages.md": messages.page,
     **messages.SCHEMAS,
 }

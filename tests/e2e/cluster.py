@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from bellpull.cli.demo.world import World, world
-from tests.e2e.site import Site, document, open_to_all, until
+from tests.e2e.site import PATIENCE_S, Site, document, open_to_all, until
 from tests.parts.control_plane import ControlPlane
 
 __all__ = ["Cluster", "cluster_world", "config_map"]
@@ -29,7 +29,7 @@ class Cluster:
         """Commit these in place of what is at `path`, and deliver the webhook."""
         return await self.site.announce(await self.site.commit(yaml.safe_dump_all(items), path=path))
 
-    async def says(self, commit: str, *words: str) -> dict[str, Any]:
+    async def says(self, commit: str, *words: str, patience_s: float = PATIENCE_S) -> dict[str, Any]:
         """Wait until the word for a commit is one of these."""
         said: dict[str, Any] | None = None
 
@@ -42,7 +42,7 @@ class Cluster:
             said = next((sync for sync in syncs if sync["sync"] == f"{self.namespace}/cluster"), None)
             return said is not None and said["word"] in words
 
-        await until(look, lambda: f"{commit} is {said}, not {words}")
+        await until(look, lambda: f"{commit} is {said}, not {words}", patience_s=patience_s)
         assert said is not None
         return said
 

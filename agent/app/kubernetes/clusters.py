@@ -1,6 +1,7 @@
 """The clusters of an agent: one client each, and one view of what is served, for however many Syncs."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Clusters:
         self.reading = OneThread("manifests")
         self._opened: dict[tuple[Path | None, str | None], Opened] = {}
         self._opening = asyncio.Lock()
-        self._new: asyncio.Queue[Opened] = asyncio.Queue()
+        self._new: asyncio.Queue[Callable[[], Coroutine[None, None, None]]] = asyncio.Queue()
         self._stack = AsyncExitStack()
 
     async def open(self, kubeconfig: Path | None, context: str | None) -> Opened:
@@ -38,15 +39,19 @@ class Clusters:
             if which not in self._opened:
                 client = await self._stack.enter_async_context(connect(kubeconfig, context))
                 self._opened[which] = opened = Opened(client)
-                self._new.put_nowait(opened)
+                self.follow(opened.watching.run)
             return self._opened[which]
+
+    def follow(self, run: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Have something run that ends only when it is cancelled."""
+        self._new.put_nowait(run)
 
     async def run(self) -> None:
         """Watch what is wanted of each, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                opened = await self._new.get()
-                tasks.create_task(opened.watching.run())
+                run = await self._new.get()
+                tasks.create_task(run())
 
     async def close(self) -> None:
         """End all connections; whoever needs one is closed before."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 from agent.core.kubernetes.answers import refusal
 from agent.core.kubernetes.follow import page
 from agent.core.kubernetes.object import Object
+from agent.core.kubernetes.requests import Accept
 from agent.core.kubernetes.resources import Resource
 from agent.ports.cluster import Cluster, RefusedError
 
@@ -20,7 +21,7 @@ class Page:
     """Some objects of a list.
 
     Attributes:
-        items: their metadata.
+        items: the objects, or their metadata.
         is_first: whether what came before does not count.
         revision: of the whole list, on the last page; None on others.
     """
@@ -30,7 +31,9 @@ class Page:
     revision: str | None
 
 
-async def pages(cluster: Cluster, resource: Resource, namespace: str, *, members: bool) -> AsyncIterator[Page]:
+async def pages(
+    cluster: Cluster, resource: Resource, namespace: str, *, members: bool, accept: Accept = Accept.METADATA_LIST
+) -> AsyncIterator[Page]:
     """Yield the objects of a kind.
 
     Args:
@@ -38,6 +41,7 @@ async def pages(cluster: Cluster, resource: Resource, namespace: str, *, members
         resource: the kind.
         namespace: in which; all if it is empty.
         members: whether only members of sets are wanted.
+        accept: metadata alone, or objects; those of a list do not say their kind.
 
     Raises:
         RefusedError: the server answers, and gives no list.
@@ -45,7 +49,7 @@ async def pages(cluster: Cluster, resource: Resource, namespace: str, *, members
     """
     token, whole, is_first = "", False, True
     while True:
-        answer = await cluster.send(page(resource, namespace, token, members=members, whole=whole))
+        answer = await cluster.send(page(resource, namespace, token, members=members, whole=whole, accept=accept))
         if answer.status == _EXPIRED and token:
             token, whole, is_first = "", True, True
             continue

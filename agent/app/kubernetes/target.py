@@ -17,6 +17,7 @@ from agent.adapters.kubernetes.parent import ParentInventory, ParentKind
 from agent.app.kubernetes.clusters import Clusters
 from agent.app.kubernetes.desired import policy_of, read_desired
 from agent.app.kubernetes.drift import Drift
+from agent.app.kubernetes.health import HealthWatch
 from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.plan import differences
 from agent.app.kubernetes.reconcile import GuardedError, Result, reconcile
@@ -30,7 +31,7 @@ from agent.ports.git import TreeReader, TreeTooLargeError
 from agent.ports.inventory import InventoryError
 from agent.ports.target import TargetError
 from agent.spec import target as spec_target
-from bellpull.contract.report import Counts
+from bellpull.contract.report import Counts, Health
 from bellpull.contract.text import CommitId, Name, SyncName
 from bellpull.runtime.clock import utc_now
 from bellpull.runtime.logs import logger
@@ -76,6 +77,9 @@ class ClusterTarget:
         self._drift: Drift | None = None
         self._saying = Saying(sync)
         self._on = OnDrift(spec.drift)
+        self._health = HealthWatch(sync) if spec.wait else None
+        if self._health is not None:
+            clusters.follow(self._health.run)
 
     async def apply(
         self,
@@ -112,6 +116,8 @@ class ClusterTarget:
             except (ClusterError, InventoryError) as error:
                 raise TargetError("", str(error), permanent=False) from None
             drift.watch(desired)
+            if self._health is not None:
+                self._health.want(await self._opened(), desired)
             self._saying.unwatched(drift.unwatched())
             self._saying.found(result)
             refuse_undone(result)
@@ -172,6 +178,10 @@ class ClusterTarget:
                 found = drift.look() if self._applied is not None else []
             if found:
                 yield
+
+    def health(self) -> AsyncGenerator[Health] | None:
+        """Yield how what was applied last is; None where nobody waits for it."""
+        return self._health.follow() if self._health is not None else None
 
     async def close(self) -> None:
         """Let another agent have it at once."""

@@ -41,7 +41,7 @@ _CONTAINERS: Final = ("initContainerStatuses", "containerStatuses")
 def pod(item: dict[str, Any], _now: datetime) -> Judgement | None:
     """Failed when it ended and not well, or cannot come to run.
 
-    An image cannot be pulled, or a container, an init container too, cannot be made or crashes again and again.
+    As where an image cannot be pulled, or a container, an init container too, cannot be made or crashes again.
     """
     phase = text(item, "status", "phase")
     if phase == "Failed":

@@ -35,6 +35,10 @@ class Rules:
     own: Mapping[str, Rule] = field(default_factory=dict)
     lenient: bool = False
 
+    def says_nothing_of(self, kind: str) -> bool:
+        """Whether objects of a kind are always Current, as long as they are there."""
+        return self.kinds.get(kind) is others.always and kind not in self.own
+
     def with_own(self, own: Mapping[str, Rule]) -> "Rules":
         """Return them with a user's rules."""
         return replace(self, own=MappingProxyType(dict(own)))

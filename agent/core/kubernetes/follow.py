@@ -29,7 +29,15 @@ def can_stream(version: Mapping[str, object]) -> bool:
     return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= _STREAMS_FROM
 
 
-def page(resource: Resource, namespace: str, token: str, *, members: bool, whole: bool = False) -> Request:
+def page(
+    resource: Resource,
+    namespace: str,
+    token: str,
+    *,
+    members: bool,
+    whole: bool = False,
+    accept: Accept = Accept.METADATA_LIST,
+) -> Request:
     """Return the request for a page of a list.
 
     Args:
@@ -38,11 +46,12 @@ def page(resource: Resource, namespace: str, token: str, *, members: bool, whole
         token: from the page before; empty for the first.
         members: whether only members of sets are wanted.
         whole: whether all is wanted at once.
+        accept: metadata alone, or objects.
     """
     query = _selected(members=members) | ({} if whole else {"limit": str(PAGE)})
     if token:
         query["continue"] = token
-    return Request(method=Method.GET, path=resource.path(namespace), query=query, accept=Accept.METADATA_LIST)
+    return Request(method=Method.GET, path=resource.path(namespace), query=query, accept=accept)
 
 
 def watch(resource: Resource, namespace: str, revision: str, *, members: bool, chance: float) -> Request:

@@ -104,6 +104,14 @@ class Hand:
         folder = self.path(item).rpartition("/")[0]
         self.plane.ask("POST", f"{folder}?fieldManager={manager}", item)
 
+    def delete(self, item: Object) -> None:
+        """Delete it, likewise."""
+        self.plane.ask("DELETE", self.path(item))
+
+    def say_status(self, item: Object, status: Object) -> None:
+        """Say how it is, as a kubelet or a controller would."""
+        self.plane.say_status(self.path(item), status)
+
     def apply_as(self, item: Object, manager: str) -> None:
         """Apply it as another tool does, with force."""
         path = f"{self.path(item)}?fieldManager={manager}&force=true"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 
@@ -57,11 +58,12 @@ class Driven:
 
 
 @asynccontextmanager
-async def driven(hand: Hand, **spec: object) -> AsyncIterator[Driven]:
-    clusters = Clusters(b"key")
+async def driven(hand: Hand, kubeconfig: Path | None = None, **spec: object) -> AsyncIterator[Driven]:
+    """Drive one, as the administrator or whoever `kubeconfig` names; `spec` are further fields of it."""
+    clusters, kubeconfig = Clusters(b"key"), kubeconfig or hand.plane.kubeconfig
     target = ClusterTarget(
         SyncName(f"{hand.namespace}/site"),
-        KubernetesTarget.model_validate({"kubeconfig": str(hand.plane.kubeconfig), **spec}),
+        KubernetesTarget.model_validate({"kubeconfig": str(kubeconfig), **spec}),
         guard=Guard(),
         holder=Name("web-1"),
         clusters=clusters,
@@ -70,8 +72,9 @@ async def driven(hand: Hand, **spec: object) -> AsyncIterator[Driven]:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(clusters.run())
             yield Driven(target)
-            opened = await clusters.open(hand.plane.kubeconfig, None)
-            await opened.watching.settle(f"{hand.namespace}/site", 20)  # a connection that is being made is not cut
+            opened = await clusters.open(kubeconfig, None)
+            for who in (f"{hand.namespace}/site", f"health of {hand.namespace}/site"):
+                await opened.watching.settle(who, 20)  # a connection that is being made is not cut
             running.cancel()
     finally:
         await target.close()
