@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from agent.app.kubernetes.health import FAILS_S
 from agent.core.health import EXTENDED, KSTATUS
+from agent.core.health.pods import OWNERS
 from tests.docs.source import table
 
 __all__ = ["page"]
@@ -26,6 +27,13 @@ What is not there is NotFound, and what cannot be read is Unknown. What is alway
 *failing* when any object is Failed and was so for {FAILS_S:.0f} seconds, *unknown* when any is Unknown, *healthy*
 when all are Current, and *progressing* else.
 """
+_PODS: Final = f"""\
+## By their Pods
+
+What runs Pods ({", ".join(f"`{kind}`" for kind in sorted(OWNERS))}) and is InProgress is Failed when a
+Pod of it is, for that reason; Pods of what it ran before do not count. Where Pods may not be listed this is left
+out, which the log says.
+"""
 _KSTATUS: Final = """\
 ## Rules of kstatus
 
@@ -43,7 +51,14 @@ def page() -> str:
     """Return `health.md`."""
     known = [(f"`{kind}`", _said(rule)) for kind, rule in sorted(KSTATUS.kinds.items())]
     beyond = [(f"`{kind}`", _said(rule)) for kind, rule in sorted(EXTENDED.further.items())]
-    parts = (_HEAD, _KSTATUS, table(("kind", "rule"), known) + "\n", _BEYOND, table(("kind", "rule"), beyond) + "\n")
+    parts = (
+        _HEAD,
+        _KSTATUS,
+        table(("kind", "rule"), known) + "\n",
+        _BEYOND,
+        table(("kind", "rule"), beyond) + "\n",
+        _PODS,
+    )
     return "\n".join(parts)
 
 

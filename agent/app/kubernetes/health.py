@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.pages import pages
+from agent.app.kubernetes.their_pods import with_pods
 from agent.core.health import EXTENDED, Judgement, Rules, Status, aggregate, judge, worst_first
 from agent.core.kubernetes.answers import refusal
 from agent.core.kubernetes.ask import look
@@ -35,7 +36,7 @@ _MAX_NAMED: Final = 10
 _FEW: Final = 3
 """Up to so many of a kind are read one by one."""
 _DEBOUNCE_S: Final = 0.1
-_AGAIN_S: Final = (5.0, 300.0)
+_AGAIN_S: Final = (5.0, 60.0)
 """When what is not well is looked at although no watch showed anything: first, and at last."""
 _FOUND: Final = 200
 _MISSING: Final = 404
@@ -132,7 +133,6 @@ class HealthWatch:
                     return  # others are wanted by now
                 for which in ids:
                     self._take(which, found[which])
-            self._said("")
         except ClusterError as error:
             self._heard.update(todo)
             self._said(str(error))
@@ -151,7 +151,20 @@ class HealthWatch:
             said = refusal(error.answer)
             unknown = Judgement(Status.UNKNOWN, "Refused", said.message if said is not None else str(error))
             return dict.fromkeys(ids, unknown)
-        return {which: judge(read.get(which), now, rules=self._rules) for which in ids}
+        found = {which: judge(read.get(which), now, rules=self._rules) for which in ids}
+        return {which: await self._explained(cluster, which, read.get(which), found[which]) for which in ids}
+
+    async def _explained(self, cluster: Cluster, which: ObjectId, item: Object | None, found: Judgement) -> Judgement:
+        """Let its Pods say why it does not get on, where they may be read."""
+        if item is None:
+            return found
+        try:
+            kind = _key(which.kind)
+            return await with_pods(cluster, kind, item, found, now=utc_now(), rules=self._rules)
+        except RefusedError as error:
+            said = refusal(error.answer)
+            self._said(f"why {which} does not get on: {said.message if said is not None else error}")
+            return found
 
     def _take(self, which: ObjectId, found: Judgement) -> None:
         before = self._known.get(which)
@@ -193,7 +206,8 @@ class HealthWatch:
             changed.set()
 
     def _said(self, problem: str) -> None:
-        if problem and problem != self._problem:
+        """Log what is in the way, once as long as it is the same."""
+        if problem != self._problem:
             _log.warning("objects cannot be looked at", sync=self._sync, error=problem)
         self._problem = problem
 

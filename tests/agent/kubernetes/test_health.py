@@ -14,7 +14,7 @@ from agent.app.kubernetes.health import FAILS_S
 from agent.core.kubernetes.object import Object
 from bellpull.contract.report import Health
 from tests.agent.kubernetes.account import admit, write_kubeconfig
-from tests.agent.kubernetes.cluster import Hand, config_map
+from tests.agent.kubernetes.cluster import Hand, config_map, deployment
 from tests.agent.kubernetes.driving import Driven, driven
 from tests.parts.control_plane.audit import Asked
 from tests.parts.proxy import Proxy
@@ -131,6 +131,38 @@ async def test_what_fails_has_to_fail_for_a_while(hand: Hand) -> None:
         assert str(failing.failing[0].reason) == "ImagePullBackOff: Container web: no such image"
         hand.say_status(pod(), READY | {"containerStatuses": None})
         await found.until("healthy")
+
+
+async def test_a_deployment_says_why_its_newest_pods_do_not_start(hand: Hand) -> None:
+    """The real controller makes the Pods; those of what ran before do not count."""
+    async with driven(hand, wait=True) as site, followed(site) as found:
+        await site.commit(deployment())
+        await found.until("progressing")
+        old = await newest(hand, set())
+        hand.plane.say_status(old, pulling("ImagePullBackOff"))
+        failing = await found.until("failing")
+        assert str(failing.failing[0].object) == f"Deployment/{hand.namespace}/web"
+        reason = str(failing.failing[0].reason)
+        assert reason.startswith(f"ImagePullBackOff: Available: 0 of 1; Pod {old.rpartition('/')[2]}: Container web")
+        mended = deployment()
+        mended["spec"]["template"]["spec"]["containers"][0]["image"] = "example.org/web:2"
+        await site.commit(mended)
+        new = await newest(hand, {old})
+        named = await found.until("progressing")
+        assert "ImagePull" not in str(named.failing[0].reason)
+        hand.plane.say_status(new, READY | {"startTime": "2020-01-01T00:00:00Z"})
+        await found.until("healthy")
+
+
+async def newest(hand: Hand, before: set[str]) -> str:
+    """Wait for a Pod that was not there before, and return its path."""
+    folder = f"/api/v1/namespaces/{hand.namespace}/pods"
+    while True:
+        pods = await asyncio.to_thread(hand.plane.ask, "GET", folder)
+        for each in pods["items"]:
+            if (path := f"{folder}/{each['metadata']['name']}") not in before:
+                return path
+        await asyncio.sleep(0.1)
 
 
 async def test_what_is_deleted_is_not_healthy(hand: Hand) -> None:
