@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("git_programs")
 
 _STEPS: Final = [
     *("push", "forged", "revert", "drift", "burst", "gateway-killed", "agent-away"),
-    *("refused", "apply-killed", "emptied"),
+    *("workload", "refused", "not-ours", "apply-killed", "mass-deletion", "emptied"),
 ]
 
 
@@ -47,7 +47,7 @@ def test_its_promises_are_kept_in_a_cluster_and_over_rabbitmq(
     said = json.loads(ended.out)
     assert [(step["name"], step["ok"]) for step in said["steps"]] == [(name, True) for name in _STEPS]
     assert list(said["hops_ms"].values()) == sorted(said["hops_ms"].values())
-    assert f"of the cluster at {control_plane.url}; it is deleted at the end" in ended.err
+    assert f"The cluster is the one at {control_plane.url} (context tests of the kubeconfig)" in ended.err
     assert namespaces(control_plane) == set()
     assert list((tmp_path / "run").iterdir()) == []
     assert processes(str(tmp_path / "run")) == []
@@ -101,7 +101,9 @@ def without_rights(plane: ControlPlane, namespace: str, folder: Path) -> Mapping
     ("cluster", "says"),
     [
         (nowhere, "/nowhere"),
+        (nowhere, "Name a cluster with --kubeconfig FILE"),
         (away, "https://127.0.0.1:1: cannot be reached"),
+        (away, "kind create cluster"),
         (without_rights, "add to a ClusterRole, bound to system:serviceaccount:"),
     ],
 )

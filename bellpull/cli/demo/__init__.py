@@ -1,17 +1,18 @@
 """`bellpull demo`: the main job and what can go wrong with it, on loopback, in half a minute."""
 
 import asyncio
-import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from bellpull.cli.broker_access import Access
+from bellpull.cli.demo.ending import interruptible
 from bellpull.cli.demo.git_server import GitServerError
 from bellpull.cli.demo.place import place
 from bellpull.cli.demo.program import WorldError
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from bellpull.cli.demo.cluster import ClusterServed
 
 __all__ = ["run"]
-
-_INTERRUPTED: Final = 130
 
 
 def run(
@@ -46,22 +45,12 @@ def run(
     Raises:
         FailureError: the management API, or the cluster, cannot be used.
     """
+    running = _run(stay=stay and not ci, as_json=as_json, queue=queue, cluster=cluster)
     try:
-        return asyncio.run(_interruptible(_run(stay=stay and not ci, as_json=as_json, queue=queue, cluster=cluster)))
-    except asyncio.CancelledError:
-        return _INTERRUPTED
+        return asyncio.run(interruptible(running))
     except (WorldError, GitServerError) as error:
         print(f"the demo could not be set up: {error}", file=sys.stderr)
         return 1
-
-
-async def _interruptible(running: Coroutine[Any, Any, int]) -> int:
-    """End it on SIGINT and SIGTERM alike, taking down what it started; a build that gives up sends the second."""
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - this is a coroutine
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await running
 
 
 async def _run(
@@ -76,6 +65,11 @@ async def _run(
         between = "" if queue is None else f" RabbitMQ at {queue[0]} is between the last two."
         print(f"A Git server, a gateway and an agent, each a process of its own, on loopback.{between}", flush=True)
     async with AsyncExitStack() as stack:
+        if cluster is not None and not as_json:
+            print(
+                "What it serves are ConfigMaps in a cluster: each page is one, and the site is all of them.",
+                flush=True,
+            )
         there = None if queue is None else await stack.enter_async_context(place(*queue))
         served = None if cluster is None else await stack.enter_async_context(_namespace(*cluster))
         if not as_json:
@@ -99,9 +93,7 @@ async def _namespace(kubeconfig: Path | None, context: str | None) -> AsyncItera
     # Their library takes a second: only where a cluster was asked for.
     from bellpull.cli.demo.cluster import cluster_served
 
-    async with cluster_served(kubeconfig, context) as served:
-        where = f"the namespace {served.namespace} of the cluster at {served.url}"
-        print(f"What is served is in {where}; it is deleted at the end.", file=sys.stderr, flush=True)
+    async with cluster_served(kubeconfig, context, partial(print, file=sys.stderr, flush=True)) as served:
         yield served
 
 
@@ -139,7 +131,7 @@ def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 async def _stay(made: World) -> None:
     print(f"Everything stays up, below {made.folder}; interrupt to end it.")
-    print(f"  served folder  {made.site}" if made.site.exists() else "  served         in the cluster")
+    print(f"  served         {made.served.where}")
     print(f"  repository     {made.clone_url}")
     print(f"  webhooks       {made.hooks_url}\n  state          {made.console_url}/metrics")
     await asyncio.Event().wait()

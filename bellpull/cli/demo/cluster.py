@@ -2,28 +2,32 @@
 
 import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from secrets import token_hex
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
 from agent.adapters.kubernetes.client import Client, connect
-from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
+from agent.core.kubernetes.answers import RefusalKind, refusal
+from agent.core.kubernetes.object import Object
 from agent.core.kubernetes.requests import Content, Method, Request
 from agent.ports.cluster import ClusterError
+from bellpull.cli.demo.ending import to_its_end
+from bellpull.cli.demo.namespace import WAY_ON, Namespace
 from bellpull.cli.demo.program import WorldError
 from bellpull.cli.failure import FailureError
 
-__all__ = ["ClusterServed", "cluster_served"]
+__all__ = ["CONFIG_MAPS", "DEPLOYMENTS", "SERVICES", "ClusterServed", "cluster_served"]
 
+CONFIG_MAPS: Final = "/api/v1/configmaps"
+DEPLOYMENTS: Final = "/apis/apps/v1/deployments"
+SERVICES: Final = "/api/v1/services"
 _KEY: Final = "page"
-_NAMESPACES: Final = "/api/v1/namespaces"
 _PATIENCE_S: Final = 20.0
+_LOOK_S: Final = 0.005
 
 
 class ClusterServed:
@@ -35,15 +39,21 @@ class ClusterServed:
 
     Args:
         client: of the cluster.
-        namespace: that is there already.
+        own: the namespace, that is there already.
         target: of a Sync, that names the same cluster.
     """
 
-    def __init__(self, client: Client, namespace: str, target: Mapping[str, str]) -> None:
-        self.namespace = namespace
+    def __init__(self, client: Client, own: Namespace, target: Mapping[str, str]) -> None:
+        self.namespace = own.name
         self.url = client.url
+        self._own = own
         self._client = client
         self._target = target
+
+    @property
+    def where(self) -> str:
+        """Return a command that shows what is served."""
+        return self._own.command("--namespace", self.namespace, "get", "configmaps,deployments,services")
 
     def prepare(self, folder: Path, _: str) -> None:
         """Let the Sync that was enrolled have the namespace as its target. Blocks."""
@@ -68,30 +78,7 @@ class ClusterServed:
         Raises:
             FailureError: the cluster does not.
         """
-        found = await self._ask(Request(method=Method.GET, path=f"{self._path}/{name}"))
-        said: str | None = (found.get("data") or {}).get(_KEY)
-        return said
-
-    async def count(self) -> int:
-        """Return how many pages there are.
-
-        Raises:
-            FailureError: the cluster does not say.
-        """
-        found = await self._ask(Request(method=Method.GET, path=self._path))
-        return sum(1 for each in found.get("items") or [] if _KEY in (each.get("data") or {}))
-
-    async def grows(self, before: int) -> None:
-        """Wait until there are more pages.
-
-        Raises:
-            WorldError: there are not.
-            FailureError: the cluster does not say.
-        """
-        end = monotonic() + _PATIENCE_S
-        while await self.count() <= before:
-            if monotonic() > end:
-                raise WorldError(f"there are no more than {before} pages after {_PATIENCE_S:.0f} s")
+        return _page(await self.item(CONFIG_MAPS, name))
 
     async def deface(self, name: str, content: str) -> None:
         """Change a ConfigMap by hand.
@@ -99,47 +86,111 @@ class ClusterServed:
         Raises:
             FailureError: that cannot be.
         """
-        patch = {"data": {_KEY: content}}
-        path = f"{self._path}/{name}"
+        await self.change(CONFIG_MAPS, name, {"data": {_KEY: content}})
+
+    async def pages(self) -> dict[str, str]:
+        """Return what every page says, by name.
+
+        Raises:
+            FailureError: the cluster does not say.
+        """
+        found = await self._ask(Request(method=Method.GET, path=self._path(CONFIG_MAPS)))
+        said = {each["metadata"]["name"]: _page(each) for each in found.get("items") or []}
+        return {name: page for name, page in said.items() if page is not None}
+
+    async def item(self, kind: str, name: str) -> Object:
+        """Return an object; an empty one where there is none.
+
+        Raises:
+            FailureError: the cluster does not say.
+        """
+        return await self._ask(Request(method=Method.GET, path=f"{self._path(kind)}/{name}"))
+
+    async def make(self, kind: str, item: Object) -> None:
+        """Make an object by hand.
+
+        Raises:
+            FailureError: that cannot be.
+        """
+        await self._ask(Request(method=Method.POST, path=self._path(kind), body=item, repeatable=False))
+
+    async def change(self, kind: str, name: str, patch: Object) -> None:
+        """Change an object by hand, by a merge patch.
+
+        Raises:
+            FailureError: that cannot be.
+        """
+        path = f"{self._path(kind)}/{name}"
         await self._ask(Request(method=Method.PATCH, path=path, body=patch, content=Content.MERGE_PATCH))
 
-    async def _ask(self, request: Request) -> dict[str, Any]:
-        """Return the answer; nothing where there is no such thing."""
-        found = await _ask(self._client, request)
-        if not isinstance(found, Refusal):
-            return found
-        if found.kind is RefusalKind.NOT_FOUND:
-            return {}
-        raise FailureError(f"{self.url}: {found.advice()}")
+    async def delete(self, kind: str, name: str) -> None:
+        """Delete an object by hand.
 
-    @property
-    def _path(self) -> str:
-        return f"{_NAMESPACES}/{self.namespace}/configmaps"
+        Raises:
+            FailureError: that cannot be.
+        """
+        await self._ask(Request(method=Method.DELETE, path=f"{self._path(kind)}/{name}"))
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], what: str) -> float:
+        """Wait until something holds; return when (monotonic clock).
+
+        Raises:
+            WorldError: it does not; `what` says what.
+            FailureError: the cluster does not say.
+        """
+        end = monotonic() + _PATIENCE_S
+        while not await holds():
+            if monotonic() > end:
+                raise WorldError(f"{what}: not within {_PATIENCE_S:.0f} s")
+            await asyncio.sleep(_LOOK_S)
+        return monotonic()
+
+    async def _ask(self, request: Request) -> Object:
+        """Return the answer; nothing where there is no such thing."""
+        try:
+            answer = await self._client.send(request)
+        except ClusterError as error:
+            raise FailureError(str(error)) from None
+        refused = refusal(answer)
+        if refused is None:
+            return answer.body
+        if refused.kind is RefusalKind.NOT_FOUND:
+            return {}
+        raise FailureError(f"{self.url}: {refused.advice()}")
+
+    def _path(self, kind: str) -> str:
+        root, _, plural = kind.rpartition("/")
+        return f"{root}/namespaces/{self.namespace}/{plural}"
 
 
 @asynccontextmanager
-async def cluster_served(kubeconfig: Path | None, context: str | None) -> AsyncIterator[ClusterServed]:
+async def cluster_served(
+    kubeconfig: Path | None, context: str | None, say: Callable[[str], None]
+) -> AsyncIterator[ClusterServed]:
     """Make a namespace that nobody has, and delete it at the end.
 
     Args:
         kubeconfig: names the cluster, by its whole path; the usual one if it is none.
-        context: of the kubeconfig.
+        context: of the kubeconfig; its current one if it is none.
+        say: is told which cluster that is, before anything is made there, and what becomes of the namespace.
 
     Raises:
-        FailureError: there is no such cluster, or it does not let us make a namespace.
+        FailureError: there is no such cluster, or it does not let us make and delete a namespace.
     """
-    namespace = f"bellpull-demo-{token_hex(3)}"
-    said = {"kubeconfig": str(kubeconfig) if kubeconfig else None, "context": context}
-    target = {name: value for name, value in said.items() if value is not None}
     async with _explained(connect(kubeconfig, context)) as client:
-        made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-        answered = await _ask(client, Request(method=Method.POST, path=_NAMESPACES, body=made, repeatable=False))
-        if isinstance(answered, Refusal):
-            raise FailureError(f"{client.url}: the demo needs a namespace of its own: {answered.advice()}")
+        # The agent is started again in between: it is to find this cluster, whatever is the current context then.
+        named = {"kubeconfig": str(kubeconfig) if kubeconfig else None, "context": client.context}
+        target = {name: value for name, value in named.items() if value is not None}
+        own = Namespace(client, target, say)
+        by = f"context {client.context} of the kubeconfig" if client.context else "this pod's own account"
+        say(f"The cluster is the one at {client.url} ({by}).")
+        await own.probe()
+        say(f"The demo makes the namespace {own.name} there, keeps to it, and deletes it at the end.")
         try:
-            yield ClusterServed(client, namespace, target)
+            await to_its_end(own.make())
+            yield ClusterServed(client, own, target)
         finally:
-            await asyncio.shield(_remove(client, namespace, target))
+            await to_its_end(own.remove())
 
 
 @asynccontextmanager
@@ -153,36 +204,13 @@ async def _explained(connecting: AbstractAsyncContextManager[Client]) -> AsyncIt
         try:
             client = await stack.enter_async_context(connecting)
         except ClusterError as error:
-            raise FailureError(str(error)) from None
+            raise FailureError(str(error), WAY_ON) from None
         yield client
 
 
-async def _remove(client: Client, namespace: str, target: Mapping[str, str]) -> None:
-    """Delete the namespace, or say how to."""
-    try:
-        answered = await _ask(client, Request(method=Method.DELETE, path=f"{_NAMESPACES}/{namespace}"))
-    except FailureError as error:
-        why = str(error)
-    else:
-        if not isinstance(answered, Refusal) or answered.kind is RefusalKind.NOT_FOUND:
-            return
-        why = answered.advice()
-    words = ["kubectl", *(f"--{name}={value}" for name, value in target.items()), "delete", "namespace", namespace]
-    print(f"the demo's namespace is still there ({why}); delete it: {' '.join(words)}", file=sys.stderr)
-
-
-async def _ask(client: Client, request: Request) -> dict[str, Any] | Refusal:
-    """Return what is answered, or the refusal.
-
-    Raises:
-        FailureError: nobody answers.
-    """
-    try:
-        answer = await client.send(request)
-    except ClusterError as error:
-        raise FailureError(str(error)) from None
-    refused = refusal(answer)
-    return answer.body if refused is None else refused
+def _page(item: Object) -> str | None:
+    said: str | None = (item.get("data") or {}).get(_KEY)
+    return said
 
 
 def _manifest(name: str, content: str) -> str:

@@ -12,6 +12,7 @@ from secrets import token_hex, token_urlsafe
 from typing import Any
 
 from bellpull.cli.broker_access import Access
+from bellpull.cli.demo.ending import to_its_end
 
 __all__ = ["Place", "place"]
 
@@ -67,7 +68,7 @@ async def place(url: str, access: Access) -> AsyncIterator[Place]:
     try:
         yield made
     finally:
-        await asyncio.shield(asyncio.to_thread(_remove, access, made))
+        await to_its_end(asyncio.to_thread(_remove, access, made))
 
 
 def _see(access: Access) -> None:

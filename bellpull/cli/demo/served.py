@@ -11,6 +11,11 @@ __all__ = ["FolderServed", "Served"]
 class Served(Protocol):
     """Where pages are served from."""
 
+    @property
+    def where(self) -> str:
+        """What a person looks at: a folder, or a command that shows it."""
+        ...
+
     def written(self, pages: Mapping[str, str | None]) -> dict[str, str | None]:
         """Return the files that are committed for these pages, by name; None is a page that goes."""
         ...
@@ -29,6 +34,11 @@ class FolderServed:
     """Pages that are files."""
 
     path: Path
+
+    @property
+    def where(self) -> str:
+        """Return the folder."""
+        return str(self.path)
 
     def written(self, pages: Mapping[str, str | None]) -> dict[str, str | None]:
         """Return the pages."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bellpull.cli.demo.world import World
 
-__all__ = ["STEPS", "WELL", "Happened", "Step", "StepFailedError", "expect"]
+__all__ = ["STEPS", "WELL", "Happened", "Step", "StepFailedError", "duration", "expect"]
 
 
 WELL: Final = ("applied", "unchanged")
@@ -47,7 +47,7 @@ async def _push(world: World) -> Happened:
     live = await world.shows("index.html", "hello 1\n")
     hops = _hops(await world.answer(push.after))
     way = ", ".join(f"{name} {ms:.0f}" for name, ms in hops.items())
-    return Happened(text=f"live {_ms(live - delivery.sent)} after the webhook (ms: {way})", hops_ms=hops)
+    return Happened(text=f"live {duration(live - delivery.sent)} after the webhook (ms: {way})", hops_ms=hops)
 
 
 async def _forged(world: World) -> Happened:
@@ -68,14 +68,16 @@ async def _revert(world: World) -> Happened:
     delivery = await world.deliver(await world.revert())
     gone = await world.gone("news.html")
     expect(await world.served.read("index.html") == "hello 1\n", "the first page is not what it was")
-    return Happened(text=f"`git revert` and a push: the site was back {_ms(gone - delivery.sent)} after the webhook")
+    return Happened(
+        text=f"`git revert` and a push: the site was back {duration(gone - delivery.sent)} after the webhook"
+    )
 
 
 async def _drift(world: World) -> Happened:
     edited = monotonic()
     await world.served.deface("index.html", "defaced\n")
     undone = await world.shows("index.html", "hello 1\n")
-    return Happened(text=f"undone {_ms(undone - edited)} after the edit: the page is what Git says")
+    return Happened(text=f"undone {duration(undone - edited)} after the edit: the page is what Git says")
 
 
 async def _burst(world: World) -> Happened:
@@ -89,8 +91,8 @@ async def _burst(world: World) -> Happened:
     writes = world.agent.said("said", word="applied") - before
     expect(writes < len(pushes), f"{writes} runs wrote for {len(pushes)} pushes")
     return Happened(
-        text=f"the tenth was live {_ms(live - deliveries[0].sent)} after the first webhook; the site was written "
-        f"{_times(writes)}, {words.count('superseded')} pushes ended as superseded, none without a word"
+        text=f"the tenth was live {duration(live - deliveries[0].sent)} after the first webhook; the site was "
+        f"written {_times(writes)}, {words.count('superseded')} pushes ended as superseded, none without a word"
     )
 
 
@@ -106,7 +108,7 @@ async def _gateway_killed(world: World) -> Happened:
     live = await world.shows("index.html", "survived\n")
     word = (await world.answer(push.after))["syncs"][0]["word"]
     expect(word in WELL, f"the push ended as {word}")
-    return Happened(text=f"the push was on disk: live {_ms(live - again)} after the restart began, and {word}")
+    return Happened(text=f"the push was on disk: live {duration(live - again)} after the restart began, and {word}")
 
 
 async def _agent_away(world: World) -> Happened:
@@ -122,8 +124,8 @@ async def _agent_away(world: World) -> Happened:
     expect(words[-1] in WELL, f"the last push ended as {words[-1]}")
     expect(set(words[:-1]) == {"superseded"}, f"the pushes ended as {words}")
     return Happened(
-        text=f"what ran kept running; the third push was live {_ms(live - again)} after the agent's start began, "
-        "the first two ended as superseded"
+        text=f"what ran kept running; the third push was live {duration(live - again)} after the agent's start "
+        "began, the first two ended as superseded"
     )
 
 
@@ -185,7 +187,8 @@ def _hops(announcement: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _ms(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return it as people say it."""
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
