@@ -5,11 +5,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from agent.core.health.expressions import compiled
 from agent.core.kubernetes.pointer import read_pointer
 from agent.spec.part import Label, Part, pattern
 from bellpull.runtime.duration import Duration, duration, shown, within
 
-__all__ = ["DirectoryTarget", "IgnoreRule", "KubernetesTarget", "OnChange", "Target"]
+__all__ = ["DirectoryTarget", "HealthExpr", "IgnoreRule", "KubernetesTarget", "OnChange", "Target"]
 
 
 def _target_path(value: Path) -> Path:
@@ -87,6 +88,36 @@ class IgnoreRule(Part):
     """Which objects; all by default."""
 
 
+def _expression(value: str) -> str:
+    compiled(value)
+    return value
+
+
+Expression = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_expression)]
+"""A condition in CEL."""
+
+
+class HealthExpr(Part):
+    """How objects of a kind are judged, in CEL over `metadata`, `spec`, `status` and `data`; Flux's fields."""
+
+    api_version: Annotated[str, pattern(r"([a-z0-9.-]+/)?[a-z0-9]+", "is no apiVersion, such as example.org/v1")]
+    """Such as `cert-manager.io/v1`; the version does not count."""
+    kind: str = ""
+    """Such as `Certificate`; all kinds of the group by default."""
+    in_progress: Expression | None = None
+    """Asked first: whether an object is on its way."""
+    failed: Expression | None = None
+    """Asked then: whether it has failed."""
+    current: Expression
+    """Asked last: whether it is as it is to be; otherwise it is on its way."""
+
+    @property
+    def key(self) -> str:
+        """`GROUP/KIND`, or `KIND` for the core group; `GROUP/` for a whole group."""
+        group = self.api_version.rpartition("/")[0]
+        return f"{group}/{self.kind}" if group or not self.kind else self.kind
+
+
 class KubernetesTarget(Part):
     """A cluster, and what is allowed there."""
 
@@ -110,8 +141,19 @@ class KubernetesTarget(Part):
     wait: Annotated[bool, Field(strict=True)] = False
     """Whether a commit is `applied` only once all its objects are healthy; until then it is `judging`, and after the
     Sync's `timeout`, or once an object fails, `failed`. A later commit is applied at once all the same."""
+    health_exprs: tuple[HealthExpr, ...] = ()
+    """How objects of further kinds are judged, or of known ones in another way, where that is waited for."""
     ignore: tuple[IgnoreRule, ...] = ()
     """Fields that stay as they are in the cluster, whatever Git says."""
+
+    @model_validator(mode="after")
+    def _judges_once(self) -> Self:
+        kinds = [each.key for each in self.health_exprs]
+        if twice := {kind for kind in kinds if kinds.count(kind) > 1}:
+            raise ValueError(f"healthExprs has {', '.join(sorted(twice))} twice")
+        if kinds and not self.wait:
+            raise ValueError("healthExprs is only asked with wait: true")
+        return self
 
 
 class Target(Part):

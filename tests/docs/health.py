@@ -23,6 +23,8 @@ With `wait: true` an agent judges every object that a Sync applied, by what the 
 4. The rules of its kind, below: first those beyond kstatus, then those of kstatus.
 5. Any other is InProgress while its condition `Ready` is False or Unknown, and Current else.
 
+For the kinds that `healthExprs` names, its expressions stand in place of the last three.
+
 What is not there is NotFound, and what cannot be read is Unknown. What is always Current is not read. A Sync is
 *failing* when any object is Failed and was so for {FAILS_S:.0f} seconds, *unknown* when any is Unknown, *healthy*
 when all are Current, and *progressing* else.

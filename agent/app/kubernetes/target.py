@@ -23,6 +23,8 @@ from agent.app.kubernetes.plan import differences
 from agent.app.kubernetes.reconcile import GuardedError, Result, reconcile
 from agent.app.kubernetes.saying import Saying, counts_of, refuse_undone
 from agent.core.guard import Guard
+from agent.core.health import EXTENDED, Rules
+from agent.core.health.expressions import own_rule
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.ownership import field_manager
 from agent.core.kubernetes.policy import OnDrift, Policy
@@ -77,7 +79,7 @@ class ClusterTarget:
         self._drift: Drift | None = None
         self._saying = Saying(sync)
         self._on = OnDrift(spec.drift)
-        self._health = HealthWatch(sync) if spec.wait else None
+        self._health = HealthWatch(sync, rules=_rules(spec)) if spec.wait else None
         if self._health is not None:
             clusters.follow(self._health.run)
 
@@ -268,3 +270,12 @@ class ClusterTarget:
                 now=utc_now,
             )
         return self._inventory
+
+
+def _rules(spec: spec_target.KubernetesTarget) -> Rules:
+    return EXTENDED.with_own(
+        {
+            each.key: own_rule(is_current=each.current, is_in_progress=each.in_progress, is_failed=each.failed)
+            for each in spec.health_exprs
+        }
+    )

@@ -165,6 +165,21 @@ async def newest(hand: Hand, before: set[str]) -> str:
         await asyncio.sleep(0.1)
 
 
+async def test_expressions_of_the_sync_judge_its_objects(hand: Hand) -> None:
+    """Also of a kind that is not judged otherwise."""
+    exprs = [{"apiVersion": "v1", "kind": "ConfigMap", "current": "data.k == '2'", "failed": "data.k == '3'"}]
+    async with driven(hand, wait=True, healthExprs=exprs) as site, followed(site) as found:
+        await site.commit(config_map(k="1"))
+        waiting = await found.until("progressing")
+        assert str(waiting.failing[0].reason) == "NotCurrent: It is not so that data.k == '2'"
+        await site.commit(config_map(k="2"))
+        await found.until("healthy")
+        await site.commit(config_map(none="1"))
+        assert "data.k == '3': NOT_FOUND: Key not found in map : \"k\"" in str(
+            (await found.until("unknown")).failing[0].reason
+        )
+
+
 async def test_what_is_deleted_is_not_healthy(hand: Hand) -> None:
     async with driven(hand, wait=True, drift="detect") as site, followed(site) as found:
         await site.commit(service(), config_map(k="1"))
