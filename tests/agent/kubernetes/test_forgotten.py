@@ -1,11 +1,15 @@
 """What a Sync made is found again on a real API server where its inventory is lost (M5)."""
 
+from pathlib import Path
+
 import pytest
 
+from agent.adapters.kubernetes.client import connect
 from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.plan import differences
 from agent.app.kubernetes.reconcile import GuardedError
 from agent.core.kubernetes.policy import Action
+from tests.agent.kubernetes.account import admit, write_kubeconfig
 from tests.agent.kubernetes.cluster import Hand, config_map, deployment
 from tests.agent.kubernetes.syncing import Sync, actions
 
@@ -64,3 +68,17 @@ async def test_a_diff_shows_what_was_forgotten(hand: Hand) -> None:
     held = await opened.forgotten.all_of(after.inventory, after.policy.manager, desired)
     (found,) = await differences(opened, held, desired, after.policy)
     assert (found.id.name, found.planned) == ("b", None)
+
+
+async def test_who_may_list_only_in_namespaces_finds_what_is_there(hand: Hand, tmp_path: Path) -> None:
+    """And says which kinds nobody let it list."""
+    sync = Sync(hand)
+    await sync.run(config_map("a", k="1"), config_map("b", k="1"), deployment())
+    admit(hand.plane, hand.namespace, {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]})
+    kubeconfig = write_kubeconfig(hand.plane, hand.namespace, tmp_path / "kubeconfig")
+    desired = await hand.desired(config_map("a", k="1"))
+    async with connect(kubeconfig) as client:
+        found = await Opened(client).forgotten.find(sync.inventory, sync.policy.manager, desired)
+    assert sorted(each.id.name for each in found.members) == ["a", "b"]
+    assert any(each.startswith("deployments (") for each in found.unlisted)
+    assert not any(each.startswith("configmaps (") for each in found.unlisted)
