@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Final
 
-from tests.bench import accept, broker, cluster, memory, start, sync
+from tests.bench import accept, broker, cluster, correction, memory, start, sync
 from tests.bench.figure import Measure, Section
 from tests.bench.page import PAGE, page
 
@@ -19,6 +19,7 @@ _FIGURES: Final[Mapping[str, Measure]] = {
     "memory": memory.measure,
     "broker": broker.measure,
     "cluster": cluster.measure,
+    "correction": correction.measure,
 }
 
 
