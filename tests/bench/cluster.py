@@ -39,7 +39,8 @@ _SETS_BUDGET_MIB: Final = 200.0
 _HOW: Final = f"""\
 A kube-apiserver and etcd of the same run, on the same cores, without nodes; its etcd does not sync. *The
 engine* is all of an apply by an agent that knows the cluster: normalising, the inventory, one PATCH for each
-object, {WIDTH} at a time, and what each answer says; the same again learns from a watch that all are as they
+object, {WIDTH} at a time, what each answer says, and, as it has no inventory, a list of each kind for what the
+Sync may have made before; the same again learns from a watch that all are as they
 are to be. Its floor is the same PATCHes, as many at a time, by the same client, with answers not looked at.
 `kubectl apply --server-side` is the same set from one file, with its start; it knows the cluster, too. The
 Syncs of four objects (ConfigMap, ServiceAccount, Service, Deployment) are applied by a process of its own,
