@@ -40,6 +40,8 @@ _AGAIN_S: Final = (5.0, 60.0)
 """When what is not well is looked at although no watch showed anything: first, and at last."""
 _FOUND: Final = 200
 _MISSING: Final = 404
+_PASSING: Final = (429, *range(500, 600))
+"""A server in trouble says nothing of its objects: what is known stays."""
 _STATUSES: Final = {
     Status.CURRENT: HealthStatus.HEALTHY,
     Status.FAILED: HealthStatus.FAILING,
@@ -148,9 +150,10 @@ class HealthWatch:
             else:
                 read = await _list(cluster, place)
         except RefusedError as error:
-            said = refusal(error.answer)
-            unknown = Judgement(Status.UNKNOWN, "Refused", said.message if said is not None else str(error))
-            return dict.fromkeys(ids, unknown)
+            said = _message(error)
+            if error.answer.status in _PASSING:
+                raise ClusterError(said) from None
+            return dict.fromkeys(ids, Judgement(Status.UNKNOWN, "Refused", said))
         found = {which: judge(read.get(which), now, rules=self._rules) for which in ids}
         return {which: await self._explained(cluster, which, read.get(which), found[which]) for which in ids}
 
@@ -162,8 +165,7 @@ class HealthWatch:
             kind = _key(which.kind)
             return await with_pods(cluster, kind, item, found, now=utc_now(), rules=self._rules)
         except RefusedError as error:
-            said = refusal(error.answer)
-            self._said(f"why {which} does not get on: {said.message if said is not None else error}")
+            self._said(f"why {which} does not get on: {_message(error)}")
             return found
 
     def _take(self, which: ObjectId, found: Judgement) -> None:
@@ -233,6 +235,11 @@ async def _list(cluster: Cluster, place: _Place) -> dict[ObjectId, Object | None
             metadata = item["metadata"]
             found[ObjectId(resource.kind, metadata.get("namespace") or "", metadata["name"])] = kind | item
     return found
+
+
+def _message(error: RefusedError) -> str:
+    said = refusal(error.answer)
+    return said.message if said is not None else str(error)
 
 
 def _key(kind: GroupKind) -> str:
