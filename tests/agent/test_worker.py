@@ -59,3 +59,39 @@ async def test_a_run_that_is_out_of_memory_ends_nothing_but_itself() -> None:
         await done.wait()
     task.cancel()
     await asyncio.wait({task})
+
+
+async def test_a_run_that_waits_hears_of_what_comes_and_takes_it_with_it() -> None:
+    """P10: at once, though the next look is an hour off."""
+    inbox = Inbox(slots=1)
+    pace = Pace(interval=timedelta(hours=1), retry=timedelta(minutes=1))
+    other = SyncName("default/other")
+    for key in (_KEY, other):
+        inbox.watch(key, pace, utc_now(), 0.5)
+    waiting, ended = asyncio.Event(), asyncio.Event()
+    runs: list[tuple[SyncName, frozenset[TriggerKind]]] = []
+
+    async def reconcile(run: Run, turn: Turn) -> End | Waiting | Postponed:
+        runs.append((run.key, run.kinds))
+        if len(runs) == 1:
+            turn.aside()
+            waiting.set()
+            await turn.stirred()
+            return End.INTERRUPTED
+        if run.key == _KEY:
+            ended.set()
+        return End.DONE
+
+    worker = Worker(inbox, reconcile)
+    task = asyncio.get_running_loop().create_task(worker.run())
+    worker.offer(_KEY, TriggerKind.CHANGE)
+    async with asyncio.timeout(5):
+        await waiting.wait()
+        worker.offer(other, TriggerKind.DRIFT)
+        await asyncio.sleep(0.05)
+        assert runs[1:] == [(other, frozenset({TriggerKind.DRIFT}))], "its slot is free, and it waits on"
+        worker.offer(_KEY, TriggerKind.DRIFT)
+        await ended.wait()
+    assert runs[2:] == [(_KEY, frozenset({TriggerKind.CHANGE, TriggerKind.DRIFT}))]
+    task.cancel()
+    await asyncio.wait({task})
