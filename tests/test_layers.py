@@ -33,6 +33,7 @@ FORBIDDEN: Final = (
     ("gateway/app", "apsw", "One module for each client library: apsw"),
     ("agent/app", "pygit2", "One module for each client library: pygit2"),
     ("agent/app", "kubernetes_asyncio", "One module for each client library: kubernetes_asyncio"),
+    ("agent/app", "cel_expr_python", "One module for each client library: cel-expr-python"),
     ("gateway/adapters", "joserfc", "One module for each client library: joserfc"),
     ("agent/adapters", "structlog", "One module for each client library: structlog and prometheus-client"),
 )
