@@ -100,6 +100,14 @@ async def test_history_that_is_rewritten_is_followed(running: World) -> None:
     await site.announce(new)
     await site.word(new.after, "applied", "unchanged")
     said = await site.word(old.after, "superseded")
+    assert said["superseded_by"] == new.after
+
+    async def is_known() -> bool:  # the gateway says it by itself first (R36); the agent asks Git, and says it after
+        nonlocal said
+        said = await site.word(old.after, "superseded")
+        return said["contained"] is not None
+
+    await until(is_known, lambda: "whether it is contained is not said")
     assert (said["superseded_by"], said["contained"]) == (new.after, False)
     assert site.read() == "new"
 
