@@ -39,7 +39,7 @@ from agent.core.guard import Guard
 from agent.core.release import Item, Record, ReleaseName, compare, count, expected, releases_to_remove
 from agent.core.tree import EntryMode
 from agent.ports.git import TreeReader, TreeTooLargeError
-from agent.ports.target import TargetError
+from agent.ports.target import Change, TargetError
 from bellpull.contract.report import Counts
 from bellpull.contract.text import CommitId
 from bellpull.runtime.clock import utc_now
@@ -113,7 +113,7 @@ class DirectoryTarget:
         """Return in what the target differs from `tree`, in a sentence, or None; see `Target`."""
         return await self._thread.do(lambda _: self._drifted(tree, full=full))
 
-    async def changes(self) -> AsyncGenerator[None]:
+    async def changes(self) -> AsyncGenerator[Change]:
         """Yield once at the start and then whenever the link or the live release may have changed.
 
         Where the system gives no events, yields every ten seconds instead.
@@ -124,7 +124,7 @@ class DirectoryTarget:
                 deaf = await self._thread.do(lambda _: ears.listen(self._live()))
                 if deaf:
                     _log.warning("no file system events", target=str(self._path), reason=deaf, look_every_s=_BLIND_S)
-                yield
+                yield Change.DRIFT
                 try:
                     async with asyncio.timeout(_BLIND_S if deaf else None):
                         await bell.wait()

@@ -23,7 +23,7 @@ from agent.core.outcome import to_state
 from agent.core.spread import Resyncs, spread_to
 from agent.ports.git import Git
 from agent.ports.queue import Queue
-from agent.ports.target import TargetError
+from agent.ports.target import Change, TargetError
 from agent.spec import Sync
 from bellpull.contract.event import RefUpdated, Resync, StateRequested
 from bellpull.contract.message import Message
@@ -39,6 +39,7 @@ __all__ = ["Assembly"]
 _log = logger("agent")
 _FLUSH_S: Final = 2.0
 _WATCH_AGAIN_S: Final = 10.0
+_TRIGGERS: Final = {Change.DRIFT: TriggerKind.DRIFT, Change.COME: TriggerKind.CHANGE}
 
 
 class Assembly:
@@ -191,8 +192,8 @@ class Assembly:
         """Offer a look whenever the target may have changed."""
         while True:
             try:
-                async for _ in place.target.changes():
-                    self._worker.offer(key, TriggerKind.DRIFT)
+                async for change in place.target.changes():
+                    self._worker.offer(key, _TRIGGERS[change])
             except TargetError as error:
                 _log.warning("a target cannot be watched", sync=key, error=str(error), again_s=_WATCH_AGAIN_S)
             await asyncio.sleep(_WATCH_AGAIN_S)

@@ -5,13 +5,23 @@ ought to be there, `changes` only says "look again" and may say so for nothing.
 """
 
 from collections.abc import AsyncIterator, Callable
+from enum import StrEnum
 from typing import Protocol
 
 from agent.ports.git import TreeReader
 from bellpull.contract.report import Counts, Health
 from bellpull.contract.text import CommitId
 
-__all__ = ["CommandError", "Target", "TargetError"]
+__all__ = ["Change", "CommandError", "Target", "TargetError"]
+
+
+class Change(StrEnum):
+    """Why to look again."""
+
+    DRIFT = "drift"
+    """What was applied may be another by now."""
+    COME = "come"
+    """What kept something from being applied may have passed: it is worth a try at once."""
 
 
 class TargetError(Exception):
@@ -69,8 +79,8 @@ class Target(Protocol):
         """
         ...
 
-    def changes(self) -> AsyncIterator[None]:
-        """Yield once at the start and whenever something may have changed, until cancelled or closed."""
+    def changes(self) -> AsyncIterator[Change]:
+        """Yield a drift at the start, and what may have changed whenever it did, until cancelled or closed."""
         ...
 
     def health(self) -> AsyncIterator[Health] | None:

@@ -50,7 +50,7 @@ class TriggerKind(StrEnum):
     INTERVAL = "interval"
     DRIFT = "drift"
     CHANGE = "change"
-    """The Sync itself, or a credential it names, changed; a start of the agent counts as one."""
+    """The Sync or a credential it names changed, or what it waited for has come; a start of the agent is one."""
     PERSON = "person"
 
 

@@ -150,8 +150,7 @@ async def _applied_s(plane: ControlPlane, namespace: str, items: Sequence[Object
 
         async def once() -> Result:
             manifests = [Manifest(item=item, origin=Origin(path="a", document=1, line=1)) for item in items]
-            desired, faults = normalise(manifests, await opened.resources(), namespace=namespace)
-            assert not faults
+            desired = normalise(manifests, await opened.resources(), namespace=namespace).desired
             result = await reconcile(opened, inventory, desired, policy, watched=drift)
             assert not result.undone, result.undone[:3]
             return result
@@ -172,7 +171,7 @@ async def _applied_s(plane: ControlPlane, namespace: str, items: Sequence[Object
 async def _raw_s(plane: ControlPlane, namespace: str, items: Sequence[Object]) -> float:
     async with connect(plane.kubeconfig) as client:
         manifests = [Manifest(item=item, origin=Origin(path="a", document=1, line=1)) for item in items]
-        desired, _ = normalise(manifests, await Discovery(client).resources(), namespace=namespace)
+        desired = normalise(manifests, await Discovery(client).resources(), namespace=namespace).desired
         begun = perf_counter()
         slots = asyncio.Semaphore(WIDTH)
 

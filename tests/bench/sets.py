@@ -69,9 +69,7 @@ def four(number: int) -> list[Object]:
 
 async def _desired(opened: Opened, namespace: str, items: Sequence[Object]) -> tuple[Desired, ...]:
     manifests = [Manifest(item=item, origin=Origin(path="a", document=1, line=1)) for item in items]
-    desired, faults = normalise(manifests, await opened.resources(), namespace=namespace)
-    assert not faults
-    return desired
+    return normalise(manifests, await opened.resources(), namespace=namespace).desired
 
 
 async def _engine(opened: Opened, namespace: str, number: int) -> None:

@@ -10,23 +10,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from time import monotonic
 from typing import Final
 
 from agent.app.kubernetes.course import Course, action_of
+from agent.app.kubernetes.gone import ABSENT, still_there
+from agent.app.kubernetes.hints import undone
 from agent.app.kubernetes.leaver import Leaver, Ready
 from agent.app.kubernetes.recreate import Recreate
 from agent.app.kubernetes.undone import MovedError, UndoneError
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
-from agent.core.kubernetes.conflicts import Claim, is_taken, others, owns_near, stands_in_the_way, verdict
+from agent.core.kubernetes.conflicts import Claim, is_taken, others, stands_in_the_way, verdict
 from agent.core.kubernetes.fields import entries
 from agent.core.kubernetes.inventory import Member, Record
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.object import Object, ObjectId
 from agent.core.kubernetes.options import How, Options
 from agent.core.kubernetes.ownership import desired_hash
-from agent.core.kubernetes.policy import Action, Done, Policy, Undone
+from agent.core.kubernetes.policy import Action, Awaits, Done, Policy, Undone
 from agent.core.kubernetes.requests import Answer
 from agent.core.kubernetes.seen import Marked, record_of
 from agent.core.kubernetes.shown import told
@@ -38,7 +39,6 @@ __all__ = ["Applier"]
 _ATTEMPTS: Final = 4
 _CREATED: Final = 201
 _GONE_S: Final = 15.0
-_LOOK_S: Final = 0.2
 _PAUSE_S: Final = 0.05
 
 
@@ -71,10 +71,17 @@ class Applier:
         try:
             return await self._apply(desired, member.record if member else None)
         except UndoneError as error:
-            problem, passes = str(error), error.passes
+            found = error
         except ClusterError as error:
-            problem, passes = str(error), True
-        return Undone(id=desired.id, origin=desired.manifest.origin, problem=problem, passes=passes)
+            found = UndoneError(str(error), passes=True)
+        return Undone(
+            id=desired.id,
+            origin=desired.manifest.origin,
+            problem=str(found),
+            passes=found.passes,
+            awaits=found.awaits,
+            refused=found.refused,
+        )
 
     async def _apply(self, desired: Desired, record: Record | None) -> Done:
         options = desired.options
@@ -190,7 +197,7 @@ class Applier:
             made = await self._recreate.recreate(desired, item["metadata"].get("uid"))
             course.anew = True
             return made
-        raise UndoneError(told(refused, desired.item) + await self._hint(desired, refused), passes=refused.passes)
+        raise await undone(self._cluster, desired, refused, manager=self._policy.manager)
 
     async def _is_going(self, desired: Desired) -> bool:
         """Whether it is being deleted, when it takes no finalizer any more."""
@@ -206,16 +213,6 @@ class Applier:
         if refused is None or refused.kind is not RefusalKind.INVALID:
             return False
         return not {cause.field for cause in refused.causes}.isdisjoint(fields)
-
-    async def _hint(self, desired: Desired, refused: Refusal) -> str:
-        """Return what a person may do, and who else has a hand in it."""
-        if refused.kind is RefusalKind.IMMUTABLE:
-            return "; set the annotation bellpull.dev/force: enabled on it to have it deleted and made anew"
-        if refused.kind is not RefusalKind.INVALID or (live := await self._metadata(desired)) is None:
-            return ""
-        fields = [cause.field for cause in refused.causes]
-        near = [each for each in entries(live) if each["manager"] != self._policy.manager and owns_near(each, fields)]
-        return f"; set there, too, by {', '.join(dict.fromkeys(each['manager'] for each in near))}" if near else ""
 
     async def _settle(self, desired: Desired, options: Options, answer: Answer, course: Course) -> Answer:
         """Take over what is left behind; return the answer that counts."""
@@ -234,13 +231,10 @@ class Applier:
 
     async def _after_it_is_gone(self, desired: Desired, options: Options, course: Course) -> Answer:
         """Wait until an object that is being deleted is gone, and make it again."""
-        end = monotonic() + _GONE_S
-        while (found := await self._metadata(desired)) is not None and found["metadata"].get("deletionTimestamp"):
-            if monotonic() >= end:
-                held = ", ".join(found["metadata"].get("finalizers") or ["its dependents"])
-                problem = f"is being deleted since {found['metadata']['deletionTimestamp']}, held by {held}"
-                raise UndoneError(f"{problem}; it is made again once it is gone", passes=True)
-            await asyncio.sleep(_LOOK_S)
+        held = await still_there(self._cluster, desired.id, desired.path, within_s=_GONE_S)
+        if held is not None:
+            awaits = Awaits(id=desired.id, to_go=True)
+            raise UndoneError(f"{held}; it is made again once it is gone", passes=True, awaits=awaits)
         answer = await self._touch(Ready(desired=desired), options, course)
         if answer is None:
             raise UndoneError("is somebody else's since it was deleted", passes=False)
@@ -257,7 +251,7 @@ class Applier:
         refused = refusal(answer)
         if refused is None:
             return answer.body
-        if refused.kind in (RefusalKind.NOT_FOUND, RefusalKind.NO_NAMESPACE, RefusalKind.NO_KIND):
+        if refused.kind in ABSENT:
             return None
         raise UndoneError(told(refused, desired.item), passes=refused.passes)
 

@@ -9,7 +9,7 @@ from agent.app.kubernetes.opened import Opened
 from agent.core.guard import Guard
 from agent.core.kubernetes.fault import Fault
 from agent.core.kubernetes.ignoring import IgnoreRule
-from agent.core.kubernetes.normalise import Desired, normalise
+from agent.core.kubernetes.normalise import Normalised, normalise
 from agent.core.kubernetes.ownership import field_manager
 from agent.core.kubernetes.pointer import read_pointer
 from agent.core.kubernetes.policy import Conflicts, Policy
@@ -24,10 +24,8 @@ MAX_NAMED: Final = 5
 """Objects, or faults, that a message names."""
 
 
-async def read_desired(
-    clusters: Clusters, opened: Opened, reader: TreeReader, *, namespace: str
-) -> tuple[Desired, ...]:
-    """Return what is to be applied of a tree.
+async def read_desired(clusters: Clusters, opened: Opened, reader: TreeReader, *, namespace: str) -> Normalised:
+    """Return what is to be applied of a tree; it has no faults.
 
     Args:
         clusters: of the agent.
@@ -41,17 +39,17 @@ async def read_desired(
         TreeTooLargeError: they are more than is read.
     """
 
-    def read(served: Resources) -> tuple[tuple[Desired, ...], Sequence[Fault]]:
+    def read(served: Resources) -> Normalised:
         manifests, faults = read_tree(reader)
-        return ((), faults) if faults else normalise(manifests, served, namespace=namespace)
+        return Normalised(faults=tuple(faults)) if faults else normalise(manifests, served, namespace=namespace)
 
     served = await opened.resources()
-    desired, wrong = await clusters.reading.do(lambda _: read(served))
-    if any(fault.passes for fault in wrong):  # a kind that was installed since is not known yet
+    found = await clusters.reading.do(lambda _: read(served))
+    if found.unserved:  # a kind that was installed since is not known yet
         anew = await opened.resources(anew=True)
-        desired, wrong = await clusters.reading.do(lambda _: read(anew))
-    _refuse(wrong)
-    return desired
+        found = await clusters.reading.do(lambda _: read(anew))
+    _refuse(found.faults)
+    return found
 
 
 def policy_of(
@@ -91,9 +89,9 @@ def _refuse(faults: Sequence[Fault]) -> None:
     """Go on with manifests that have none.
 
     Raises:
-        TargetError: they have; permanent, unless what they need may come from elsewhere.
+        TargetError: they have.
     """
     if faults:
         shown = "; ".join(str(fault) for fault in faults[:MAX_NAMED])
         more = f"; and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
-        raise TargetError("", f"{shown}{more}", permanent=not any(fault.passes for fault in faults))
+        raise TargetError("", f"{shown}{more}", permanent=True)

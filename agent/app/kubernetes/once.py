@@ -7,7 +7,7 @@ the folder is deleted.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.plan import Difference, differences
 from agent.app.kubernetes.reconcile import Result, reconcile
 from agent.core.kubernetes.fault import Fault
-from agent.core.kubernetes.normalise import Desired, normalise
+from agent.core.kubernetes.normalise import Desired, Unserved, normalise
 from agent.core.kubernetes.ownership import field_manager
 from agent.core.kubernetes.policy import Done, Policy, Undone
 from bellpull.runtime.clock import utc_now
@@ -63,6 +63,7 @@ class _Ready:
     inventory: ParentInventory
     policy: Policy
     desired: tuple[Desired, ...]
+    unserved: tuple[Unserved, ...]
 
 
 async def apply_once(once: Once, tell: Callable[[Done | Undone], None]) -> Result:
@@ -76,7 +77,9 @@ async def apply_once(once: Once, tell: Callable[[Done | Undone], None]) -> Resul
         OSError: the folder cannot be read.
     """
     async with _ready(once) as ready:
-        return await reconcile(ready.opened, ready.inventory, ready.desired, ready.policy, tell=tell)
+        return await reconcile(
+            ready.opened, ready.inventory, ready.desired, ready.policy, unserved=ready.unserved, tell=tell
+        )
 
 
 async def diff_once(once: Once) -> list[Difference]:
@@ -87,7 +90,10 @@ async def diff_once(once: Once) -> list[Difference]:
     """
     async with _ready(once) as ready:
         held = await ready.opened.forgotten.all_of(ready.inventory, ready.policy.manager, ready.desired)
-        return await differences(ready.opened, held, ready.desired, ready.policy)
+        unserved = [Difference(id=each.id, problem=each.problem) for each in ready.unserved]
+        waiting = {which for each in ready.unserved for which in each.ids}
+        held = replace(held, members={which: each for which, each in held.members.items() if which not in waiting})
+        return [*await differences(ready.opened, held, ready.desired, ready.policy), *unserved]
 
 
 @asynccontextmanager
@@ -106,9 +112,11 @@ async def _ready(once: Once) -> AsyncIterator[_Ready]:
             now=utc_now,
         )
         opened = Opened(client)
-        desired, faults_ = normalise(manifests, await opened.resources(), namespace=namespace)
-        if faults_:
-            raise FaultsError(faults_)
+        found = normalise(manifests, await opened.resources(), namespace=namespace)
+        if found.faults:
+            raise FaultsError(found.faults)
         manager = field_manager(f"{namespace}/{once.name}")
         policy = Policy(manager=manager, parent=inventory.parent, accept=once.accept)
-        yield _Ready(opened=opened, inventory=inventory, policy=policy, desired=desired)
+        yield _Ready(
+            opened=opened, inventory=inventory, policy=policy, desired=found.desired, unserved=found.unserved
+        )

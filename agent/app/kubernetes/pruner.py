@@ -5,14 +5,14 @@ Finalizers are never forced: what they hold is reported, and stays in the invent
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from time import monotonic
 from typing import Any, Final
 
+from agent.app.kubernetes.gone import ABSENT, still_there
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import RefusalKind, refusal
 from agent.core.kubernetes.inventory import Member
 from agent.core.kubernetes.object import Object, ObjectId
-from agent.core.kubernetes.policy import Action, Done, Policy, Undone
+from agent.core.kubernetes.policy import Action, Awaits, Done, Policy, Undone
 from agent.core.kubernetes.prune import CASCADE, CRD, NAMESPACE, guarded, may_cascade, why_kept
 from agent.core.kubernetes.requests import Accept, Method, Request
 from agent.core.kubernetes.resources import Resource, Resources
@@ -22,20 +22,35 @@ from agent.ports.cluster import Cluster, ClusterError
 __all__ = ["Pruner"]
 
 _GONE_S: Final = 10.0
-_LOOK_S: Final = 0.1
 _MAX_NAMED: Final = 5
-_ABSENT: Final = (RefusalKind.NOT_FOUND, RefusalKind.NO_NAMESPACE, RefusalKind.NO_KIND)
 _OF_EVERY_NAMESPACE: Final = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
 _NOBODYS: Final = {"Event", "EndpointSlice", "Endpoints", "Lease"}
 
 
 class Pruner:
-    """Deletes for one Sync; `width` at a time."""
+    """Deletes for one Sync.
 
-    def __init__(self, cluster: Cluster, policy: Policy, resources: Resources, *, width: int) -> None:
+    Args:
+        cluster: the API server.
+        policy: how.
+        resources: what it serves.
+        living: what the Sync has, by uid: an object that two groups serve is one, whichever it is called by.
+        width: how many at a time.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        policy: Policy,
+        resources: Resources,
+        *,
+        living: Mapping[str, ObjectId],
+        width: int,
+    ) -> None:
         self._cluster = cluster
         self._policy = policy
         self._resources = resources
+        self._living = living
         self._slots = asyncio.Semaphore(width)
 
     async def prune(self, members: Sequence[Member]) -> list[Done | Undone]:
@@ -67,37 +82,24 @@ class Pruner:
         answer = await self._cluster.send(ask.look(path))
         refused = refusal(answer)
         if refused is not None:
-            if refused.kind in _ABSENT:
+            if refused.kind in ABSENT:
                 return Done(id=member.id, action=Action.DELETED, notes=("was gone already",))
             return Undone(id=member.id, problem=refused.advice(), passes=refused.passes)
         live = answer.body
-        kept = why_kept(live, self._policy)
+        same = self._living.get(live["metadata"]["uid"])
+        kept = f"is {same.kind} {same}, which stays" if same else why_kept(live, self._policy)
         if kept is not None:
             return Done(id=member.id, action=Action.KEPT, notes=(kept,))
         held = guarded(live, member.id) or await self._contents(live, member.id, going)
         if held is not None:
             return Undone(id=member.id, problem=f"is not deleted: {held}", passes=False)
         refused = refusal(await self._cluster.send(ask.delete(path, uid=live["metadata"]["uid"])))
-        if refused is not None and refused.kind not in _ABSENT:
+        if refused is not None and refused.kind not in ABSENT:
             return Undone(id=member.id, problem=refused.advice(), passes=refused.passes)
-        return await self._gone(member, path, live["metadata"]["uid"])
-
-    async def _gone(self, member: Member, path: str, uid: str) -> Done | Undone:
-        """Wait a little until it is gone."""
-        end = monotonic() + _GONE_S
-        while True:
-            answer = await self._cluster.send(ask.look(path))
-            refused = refusal(answer)
-            if refused is not None and refused.kind not in _ABSENT:
-                return Undone(id=member.id, problem=f"is being deleted: {refused.advice()}", passes=True)
-            if refused is not None or answer.body["metadata"]["uid"] != uid:
-                return Done(id=member.id, action=Action.DELETED)
-            if monotonic() >= end:
-                metadata = answer.body["metadata"]
-                held = ", ".join(metadata.get("finalizers") or ["what depends on it"])
-                problem = f"is being deleted since {metadata.get('deletionTimestamp')}, held by {held}"
-                return Undone(id=member.id, problem=problem, passes=True)
-            await asyncio.sleep(_LOOK_S)
+        still = await still_there(self._cluster, member.id, path, within_s=_GONE_S)
+        if still is None:
+            return Done(id=member.id, action=Action.DELETED)
+        return Undone(id=member.id, problem=still, passes=True, awaits=Awaits(id=member.id, to_go=True))
 
     async def _contents(self, live: Object, which: ObjectId, going: Mapping[ObjectId, Member]) -> str | None:
         """Return what would go with a namespace or a CRD and is not this Sync's to delete, None for nothing."""
@@ -132,7 +134,7 @@ class Pruner:
         answer = await self._cluster.send(request)
         refused = refusal(answer)
         if refused is not None:
-            if refused.kind in (*_ABSENT, RefusalKind.BAD):
+            if refused.kind in (*ABSENT, RefusalKind.BAD):
                 return []
             return [f"{resource.plural} that cannot be listed ({refused.advice()})"]
         found = (self._other(resource, item, going) for item in answer.body.get("items") or [])

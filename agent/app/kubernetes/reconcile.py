@@ -8,17 +8,16 @@ Where the inventory is lost, everything is applied first; then what else was mad
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from time import monotonic
 from typing import Final, Protocol
 
 from agent.app.kubernetes.applier import Applier
 from agent.app.kubernetes.forgotten import Found
 from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.pruner import Pruner
-from agent.core.kubernetes import ask
-from agent.core.kubernetes.answers import refusal
+from agent.app.kubernetes.ready import unready
+from agent.core.kubernetes.answers import RefusalKind
 from agent.core.kubernetes.inventory import Member, Record
-from agent.core.kubernetes.normalise import Desired
+from agent.core.kubernetes.normalise import Desired, Unserved
 from agent.core.kubernetes.object import ObjectId
 from agent.core.kubernetes.policy import Action, Done, Policy, Undone
 from agent.core.kubernetes.prune import CRD, NAMESPACE, refusal_of_loss, stale
@@ -33,7 +32,6 @@ WIDTH: Final = 16
 _READY_S: Final = 30.0
 _BREATH: Final = 64
 """Objects that need no request, of which so many are gone through before others have their turn."""
-_LOOK_S: Final = 0.05
 
 
 class GuardedError(Exception):
@@ -99,6 +97,7 @@ async def reconcile(
     desired: Sequence[Desired],
     policy: Policy,
     *,
+    unserved: Sequence[Unserved] = (),
     watched: Watched | None = None,
     tell: Callable[[Done | Undone], None] = lambda _: None,
     stopping: Callable[[], bool] = lambda: False,
@@ -110,6 +109,7 @@ async def reconcile(
         inventory: what was made before.
         desired: all that is to be.
         policy: how.
+        unserved: what cannot be applied yet; while there is any nothing is deleted.
         watched: knows what needs no request; without it everything gets one.
         tell: is called with what became of each object, at once.
         stopping: whether to end between two objects; requests under way are never cut off (M2).
@@ -120,7 +120,8 @@ async def reconcile(
         ClusterError: nobody answers.
     """
     held = await inventory.load()
-    _refuse_loss(held.members, desired, policy, "nothing was written")
+    wanted = {each.id for each in desired}.union(*(each.ids for each in unserved))
+    _refuse_loss(held.members, wanted, policy, "nothing was written")
     gone = stale(held.members, (each.id for each in desired))
     scaled = await opened.autoscalers.scaled(desired, (each.id for each in gone) if policy.prune else ())
     result = Result(held=await inventory.save(_all(held, desired), after=held, whole=held.whole))
@@ -129,19 +130,24 @@ async def reconcile(
     run = _Run(opened.cluster, Applier(opened.cluster, policy, scaled), result, watched, tell=tell, stopping=stopping)
     whole = held.whole
     try:
+        run.hold(unserved)
         for stage in stages(desired):
             await run.apply(stage)
-            if result.undone or stopping():
+            if run.is_held or stopping():
                 return result
+        run.refuse_twins(desired)
+        if result.undone:
+            return result
         if not held.whole:
             found = await opened.forgotten.find(inventory, policy.manager, desired)
             result.found = replace(found, members=run.remember(found.members))
             whole = True
-            _refuse_loss(run.known, desired, policy, "all was applied, and nothing was deleted")
+            _refuse_loss(run.known, wanted, policy, "all was applied, and nothing was deleted")
         gone = stale(run.known, (each.id for each in desired))
         if gone and policy.prune and not stopping():
             resources = await opened.resources(anew=True)
-            await run.prune(gone, Pruner(opened.cluster, policy, resources, width=WIDTH))
+            living = run.uids(wanted)
+            await run.prune(gone, Pruner(opened.cluster, policy, resources, living=living, width=WIDTH))
     finally:
         # What was done is remembered also where this is cancelled: requests under way were awaited.
         result.held = await inventory.save(run.known.values(), after=result.held, whole=whole)
@@ -149,9 +155,9 @@ async def reconcile(
 
 
 def _refuse_loss(
-    members: Mapping[ObjectId, Member], desired: Sequence[Desired], policy: Policy, what_was_done: str
+    members: Mapping[ObjectId, Member], wanted: Iterable[ObjectId], policy: Policy, what_was_done: str
 ) -> None:
-    loss = refusal_of_loss(members, (each.id for each in desired), policy)
+    loss = refusal_of_loss(members, wanted, policy)
     if loss is not None:
         raise GuardedError(f"{loss}; {what_was_done}")
 
@@ -193,6 +199,32 @@ class _Run:
         self.known.update(more)
         return tuple(more.values())
 
+    @property
+    def is_held(self) -> bool:
+        """Whether something was not made that what comes after it may need."""
+        return any(not each.is_alone for each in self._result.undone)
+
+    def hold(self, unserved: Iterable[Unserved]) -> None:
+        """Note what cannot be applied yet."""
+        for each in unserved:
+            refused = RefusalKind.NO_KIND
+            self._note(Undone(id=each.id, origin=each.origin, problem=each.problem, passes=True, refused=refused))
+
+    def uids(self, which: Iterable[ObjectId]) -> dict[str, ObjectId]:
+        """Return which objects are known by which uid."""
+        records = ((each, self.known[each].record) for each in which if each in self.known)
+        return {record.uid: each for each, record in records if record is not None}
+
+    def refuse_twins(self, desired: Sequence[Desired]) -> None:
+        """Note what is written twice, in two groups that both serve it: each would undo what the other says."""
+        first = self.uids(each.id for each in reversed(desired))
+        for each in desired:
+            record = self._record(each)
+            other = first.get(record.uid) if record is not None else None
+            if other is not None and other != each.id:
+                problem = f"is {other.kind} {other} as well: the API server has it in both groups; write it once"
+                self._note(Undone(id=each.id, origin=each.manifest.origin, problem=problem, passes=False))
+
     async def apply(self, stage: Sequence[Desired]) -> None:
         """Apply what goes together, and wait for what the next stage needs."""
         rest = iter(stage)
@@ -200,8 +232,9 @@ class _Run:
             for _ in range(min(WIDTH, len(stage))):
                 tasks.create_task(self._apply_all(rest))
         needed = [each for each in stage if each.id.kind in (CRD, NAMESPACE)]
-        if needed and not self._result.undone:
-            await self._ready(needed)
+        if not self.is_held:
+            for each in await unready(self._cluster, needed, within_s=_READY_S):
+                self._note(each)
 
     async def prune(self, members: Sequence[Member], pruner: Pruner) -> None:
         """Delete these."""
@@ -241,34 +274,6 @@ class _Run:
     def _record(self, desired: Desired) -> Record | None:
         member = self.known.get(desired.id)
         return member.record if member else None
-
-    async def _ready(self, needed: Iterable[Desired]) -> None:
-        """Wait until kinds are served and namespaces take objects."""
-        end = monotonic() + _READY_S
-        for each in needed:
-            while (why := await self._unready(each)) is not None:
-                if monotonic() >= end:
-                    origin = each.manifest.origin
-                    self._note(Undone(id=each.id, origin=origin, problem=why, passes=True))
-                    return
-                await asyncio.sleep(_LOOK_S)
-
-    async def _unready(self, desired: Desired) -> str | None:
-        answer = await self._cluster.send(ask.look(desired.path, whole=True))
-        if refusal(answer) is not None:
-            return "is not there yet"
-        status = answer.body.get("status") or {}
-        if desired.id.kind == NAMESPACE:
-            return (
-                None
-                if status.get("phase", "Active") == "Active"
-                else "is being deleted; it is made again once it is gone"
-            )
-        conditions = {each.get("type"): each for each in status.get("conditions") or []}
-        if conditions.get("Established", {}).get("status") == "True":
-            return None
-        names = conditions.get("NamesAccepted", {})
-        return f"is not served: {names.get('message') or 'not yet established'}"
 
     def _note(self, made: Done | Undone) -> None:
         self._result.take(made)

@@ -4,18 +4,17 @@ The proof is a create of the same name that is only tried: the API server answer
 everything else is well. What holds data, or what others stand on, is made anew only where it asks for that itself.
 """
 
-import asyncio
 from collections.abc import Callable
-from time import monotonic
 from typing import Final
 
+from agent.app.kubernetes.gone import still_there
 from agent.app.kubernetes.undone import MovedError, UndoneError
 from agent.core.kubernetes import ask
 from agent.core.kubernetes.answers import Refusal, RefusalKind, refusal
 from agent.core.kubernetes.normalise import Desired
 from agent.core.kubernetes.object import GroupKind, Object
 from agent.core.kubernetes.options import options_of
-from agent.core.kubernetes.policy import Policy
+from agent.core.kubernetes.policy import Awaits, Policy
 from agent.core.kubernetes.requests import Answer, Method, Request
 from agent.core.kubernetes.shown import restorable, told
 from agent.core.kubernetes.takeover import managed_as
@@ -31,7 +30,6 @@ _NEVER: Final = {
 }
 _GONE_S: Final = 30.0
 _ATTEMPTS: Final = 5
-_LOOK_S: Final = 0.1
 
 
 class Recreate:
@@ -65,10 +63,10 @@ class Recreate:
         if why is not None:
             raise UndoneError(f"cannot be changed in place, and is not made anew: {why}", passes=False)
         old = await self._delete(desired, uid)
-        held = await self._held(desired, old["metadata"]["uid"])
+        held = await still_there(self._cluster, desired.id, desired.path, within_s=_GONE_S)
         if held is not None:
-            problem = f"is being deleted to be made anew, and something holds it: {held}; it is made once it is gone"
-            raise UndoneError(problem, passes=True)
+            problem = f"is to be made anew, and {held}; it is made once it is gone"
+            raise UndoneError(problem, passes=True, awaits=Awaits(id=desired.id, to_go=True))
         item = ask.members_item(self._carried(desired, old), self._policy.parent)
         made = await self._cluster.send(ask.apply(desired.path, item, self._policy.manager, force=True))
         refused = refusal(made)
@@ -104,17 +102,6 @@ class Recreate:
         if refused is None:
             return "it is gone already"
         return None if refused.kind is RefusalKind.EXISTS else f"{told(refused, desired.item)}{_own(refused)}"
-
-    async def _held(self, desired: Desired, uid: str) -> str | None:
-        """Wait until it is gone, and return None, or after a while what holds it."""
-        end = monotonic() + _GONE_S
-        while True:
-            answer = await self._cluster.send(ask.look(desired.path))
-            if refusal(answer) is not None or answer.body["metadata"]["uid"] != uid:
-                return None
-            if monotonic() >= end:
-                return ", ".join(answer.body["metadata"].get("finalizers") or ["what depends on it"])
-            await asyncio.sleep(_LOOK_S)
 
     async def _put_back(self, desired: Desired, old: Object) -> str:
         folder = desired.resource.path(desired.id.namespace)

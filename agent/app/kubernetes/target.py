@@ -10,10 +10,12 @@ watch shows is found by looking at everything now and then, in a dry run of what
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Final
 
 from agent.adapters.kubernetes.parent import ParentInventory, ParentKind
+from agent.app.kubernetes.awaited import Awaited
 from agent.app.kubernetes.clusters import Clusters
 from agent.app.kubernetes.desired import policy_of, read_desired
 from agent.app.kubernetes.drift import Drift
@@ -22,16 +24,17 @@ from agent.app.kubernetes.opened import Opened
 from agent.app.kubernetes.plan import differences
 from agent.app.kubernetes.reconcile import GuardedError, Result, reconcile
 from agent.app.kubernetes.saying import Saying, counts_of, refuse_undone
+from agent.app.kubernetes.uncut import uncut
 from agent.core.guard import Guard
 from agent.core.health import EXTENDED, Rules
 from agent.core.health.expressions import own_rule
-from agent.core.kubernetes.normalise import Desired
+from agent.core.kubernetes.normalise import Desired, Normalised
 from agent.core.kubernetes.ownership import field_manager
 from agent.core.kubernetes.policy import OnDrift, Policy
 from agent.ports.cluster import ClusterError
 from agent.ports.git import TreeReader, TreeTooLargeError
 from agent.ports.inventory import InventoryError
-from agent.ports.target import TargetError
+from agent.ports.target import Change, TargetError
 from agent.spec import target as spec_target
 from bellpull.contract.report import Counts, Health
 from bellpull.contract.text import CommitId, Name, SyncName
@@ -76,7 +79,7 @@ class ClusterTarget:
         self._inventory: ParentInventory | None = None
         self._applied: tuple[str, tuple[Desired, ...]] | None = None
         self._turn = asyncio.Lock()
-        self._drift: Drift | None = None
+        self._watches: tuple[Drift, Awaited] | None = None
         self._saying = Saying(sync)
         self._on = OnDrift(spec.drift)
         self._health = HealthWatch(sync, rules=_rules(spec)) if spec.wait else None
@@ -100,15 +103,17 @@ class ClusterTarget:
         async with self._turn:
             before, self._applied = self._applied, None
             try:
-                drift = await self._watched()
+                drift, awaited = await self._watched()
                 # What is not corrected is left by a start, too: nobody knows whether there is a new commit.
                 drift.is_again = self._on is not OnDrift.CORRECT if before is None else before[0] == tree
-                desired = (
-                    before[1]
+                wanted = (
+                    Normalised(desired=before[1])
                     if before is not None and before[0] == tree
                     else await read_desired(self._clusters, await self._opened(), reader, namespace=self._namespace)
                 )
-                result = await self._to_its_end(desired, accept=commit == self._guard.accept)
+                accept = commit == self._guard.accept
+                result = await uncut(partial(self._reconcile, wanted, accept=accept))
+                await awaited.want(wanted.unserved, result.undone)
             except TreeTooLargeError as error:
                 raise TargetError("", str(error), permanent=True) from None
             except GuardedError as error:
@@ -117,13 +122,13 @@ class ClusterTarget:
                 raise TargetError("", problem, permanent=True) from None
             except (ClusterError, InventoryError) as error:
                 raise TargetError("", str(error), permanent=False) from None
-            drift.watch(desired)
+            drift.watch(wanted.desired)
             if self._health is not None:
-                self._health.want(await self._opened(), desired)
+                self._health.want(await self._opened(), wanted.desired)
             self._saying.unwatched(drift.unwatched())
             self._saying.found(result)
             refuse_undone(result)
-            self._applied = (tree, desired)
+            self._applied = (tree, wanted.desired)
             return counts_of(result)
 
     async def drifted(self, tree: str, *, full: bool) -> str | None:
@@ -149,7 +154,7 @@ class ClusterTarget:
 
     async def _differing(self, desired: Sequence[Desired], *, full: bool) -> Sequence[Desired]:
         """Return what is not as it is to be: what watches show, or in a `full` look, what a dry run of all shows."""
-        drift = await self._watched()
+        drift, _ = await self._watched()
         found = drift.look()
         if found or not full:
             return found
@@ -160,15 +165,16 @@ class ClusterTarget:
         drift.force(differ)
         return [each for each in desired if each.id in differ]
 
-    async def changes(self) -> AsyncGenerator[None]:
-        """Yield once at the start, and whenever objects are no longer what they are to be.
+    async def changes(self) -> AsyncGenerator[Change]:
+        """Yield at the start, whenever objects are no longer what they are to be, and when what they lacked has come.
 
         And show, now and then, that this agent lives.
         """
-        yield
-        drift, renew = await self._watched(), monotonic() + RENEW_S
+        yield Change.DRIFT
+        (drift, awaited), renew = await self._watched(), monotonic() + RENEW_S
         while True:
-            waits = [renew - monotonic(), *([] if (later := drift.next_s()) is None else [later])]
+            later = (drift.next_s(), awaited.next_s())
+            waits = [renew - monotonic(), *(each for each in later if each is not None)]
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, min(waits))):
                     await drift.turned.wait()
@@ -177,9 +183,13 @@ class ClusterTarget:
                 renew = monotonic() + RENEW_S
             await asyncio.sleep(DEBOUNCE_S)
             async with self._turn:
+                drift.turned.clear()
                 found = drift.look() if self._applied is not None else []
-            if found:
-                yield
+                has_come = await awaited.has_come()
+            if has_come:
+                yield Change.COME
+            elif found:
+                yield Change.DRIFT
 
     def health(self) -> AsyncGenerator[Health] | None:
         """Yield how what was applied last is; None where nobody waits for it."""
@@ -204,57 +214,39 @@ class ClusterTarget:
             except InventoryError as error:
                 _log.warning("the inventory cannot be renewed", sync=self._sync, error=str(error))
 
-    async def _to_its_end(self, desired: Sequence[Desired], *, accept: bool) -> Result:
-        """Reconcile; when cancelled, end between two objects, and wait for that."""
-        stop = asyncio.Event()
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(self._reconcile(desired, stop, accept=accept))
-            try:
-                result = await asyncio.shield(running)
-            except asyncio.CancelledError:
-                stop.set()
-                await asyncio.wait({running})
-                raise
-        if isinstance(result, Result):
-            return result
-        raise result
-
-    async def _reconcile(
-        self, desired: Sequence[Desired], stop: asyncio.Event, *, accept: bool
-    ) -> Result | GuardedError | ClusterError | InventoryError:
-        try:
-            inventory = await self._own()
-            return await reconcile(
-                await self._opened(),
-                inventory,
-                desired,
-                self._policy(inventory, accept=accept),
-                watched=self._drift,
-                tell=self._saying.made,
-                stopping=stop.is_set,
-            )
-        except (GuardedError, ClusterError, InventoryError) as error:
-            return error
+    async def _reconcile(self, wanted: Normalised, stopping: Callable[[], bool], *, accept: bool) -> Result:
+        inventory = await self._own()
+        return await reconcile(
+            await self._opened(),
+            inventory,
+            wanted.desired,
+            self._policy(inventory, accept=accept),
+            unserved=wanted.unserved,
+            watched=(await self._watched())[0],
+            tell=self._saying.made,
+            stopping=stopping,
+        )
 
     def _policy(self, inventory: ParentInventory, *, accept: bool) -> Policy:
         return policy_of(
             self._sync, self._spec, parent=inventory.parent, guard=self._guard, accept=accept, key=self._clusters.key
         )
 
-    async def _watched(self) -> Drift:
-        """Return what watches tell.
+    async def _watched(self) -> tuple[Drift, Awaited]:
+        """Return what watches tell: of what was applied, and of what could not be.
 
         Raises:
             TargetError: no cluster is named.
         """
-        if self._drift is None:
-            try:
-                opened = await self._opened()
-            except ClusterError as error:
-                raise TargetError("", str(error), permanent=False) from None
+        try:
+            opened = await self._opened()
+        except ClusterError as error:
+            raise TargetError("", str(error), permanent=False) from None
+        if self._watches is None:  # looked at after the wait: a run and whoever follows changes have the same
             manager = field_manager(self._sync)
-            self._drift = Drift(self._sync, manager, opened.watching, on=self._on, fought=self._saying.fought)
-        return self._drift
+            drift = Drift(self._sync, manager, opened.watching, on=self._on, fought=self._saying.fought)
+            self._watches = drift, Awaited(self._sync, opened, drift.turned)
+        return self._watches
 
     async def _opened(self) -> Opened:
         return await self._clusters.open(self._spec.kubeconfig, self._spec.context)

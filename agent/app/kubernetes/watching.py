@@ -26,15 +26,16 @@ _UNWATCHED: Final = frozenset({GroupKind("", "Secret")})
 
 
 class _Place(NamedTuple):
-    """A kind, at one version, in one namespace or in all."""
+    """A kind, at one version, in one namespace or in all; objects of Syncs only, or all there are."""
 
     kind: GroupKind
     version: str
     namespace: str
+    members: bool = True
 
     @classmethod
-    def of(cls, which: ObjectId, resource: Resource) -> "_Place":
-        return cls(resource.kind, resource.version, which.namespace if resource.namespaced else "")
+    def of(cls, which: ObjectId, resource: Resource, *, members: bool = True) -> "_Place":
+        return cls(resource.kind, resource.version, which.namespace if resource.namespaced else "", members)
 
     @property
     def everywhere(self) -> "_Place":
@@ -61,6 +62,7 @@ class Watching:
     def __init__(self, cluster: WatchedCluster, *, defined: Callable[[], None] = lambda: None) -> None:
         self._cluster = cluster
         self._defined = defined
+        self._defining: dict[str, Callable[[], None]] = {}
         self._streams = Streams(cluster)
         self._kinds = Reflector(cluster, _KINDS, "", streams=self._streams, heard=self._define, members=False)
         self._generations: dict[str, int | None] = {}
@@ -84,10 +86,17 @@ class Watching:
                     self._tasks[place] = tasks.create_task(self._reflectors[place].run())
                 await self._turned.wait()
 
-    def want(self, who: str, what: Mapping[ObjectId, Resource], heard: Heard) -> None:
-        """Follow these objects from now on, in place of those that `who` wanted before."""
+    def want(self, who: str, what: Mapping[ObjectId, Resource], heard: Heard, *, members: bool = True) -> None:
+        """Follow these objects from now on, in place of those that `who` wanted before.
+
+        Args:
+            who: wants them.
+            what: which, and where they are.
+            heard: is called with each that is no longer what it was.
+            members: whether they belong to a Sync; what does not is only followed if this says so.
+        """
         watched = ((which, resource) for which, resource in what.items() if resource.kind not in _UNWATCHED)
-        places = {_Place.of(which, resource): resource for which, resource in watched}
+        places = {_Place.of(which, resource, members=members): resource for which, resource in watched}
         wish = _Wish(places=places, ids=frozenset(what), heard=heard)
         if (before := self._wishes.get(who)) == wish:
             return
@@ -101,9 +110,14 @@ class Watching:
 
     def leave(self, who: str) -> None:
         """Follow nothing any more for `who`."""
+        self._defining.pop(who, None)
         if (before := self._wishes.pop(who, None)) is not None:
             self._unhear(before)
             self._balance()
+
+    def want_kinds(self, who: str, heard: Callable[[], None]) -> None:
+        """Have `heard` called, in the loop, whenever a kind is defined, or what is said of that changes."""
+        self._defining[who] = heard
 
     async def settle(self, who: str, within_s: float) -> None:
         """Wait until something is known of all that `who` wants, or for so long."""
@@ -116,11 +130,11 @@ class Watching:
         except TimeoutError:
             pass  # what is not known is asked for object by object
 
-    def view(self, which: ObjectId, resource: Resource) -> Collection | None:
+    def view(self, which: ObjectId, resource: Resource, *, members: bool = True) -> Collection | None:
         """Return what holds an object if it is there; None where that is not known now."""
         if resource.kind in _UNWATCHED:
             return None
-        found = self._find(_Place.of(which, resource))
+        found = self._find(_Place.of(which, resource, members=members))
         return found.collection if found is not None and found.is_current else None
 
     def is_coming(self, which: ObjectId, resource: Resource) -> bool:
@@ -161,6 +175,7 @@ class Watching:
                 heard=self._heard,
                 listed=partial(self._listed, place),
                 turned=partial(self._turn, place),
+                members=place.members,
             )
         self._turned.set()
 
@@ -174,6 +189,8 @@ class Watching:
 
     def _define(self, changed: Iterable[ObjectId]) -> None:
         """Have all objects of a kind applied anew whose definition changed: a default may be another."""
+        for heard in self._defining.values():
+            heard()
         for which in changed:
             seen = self._kinds.collection.get(which)
             generation, is_known = seen.generation if seen else None, which.name in self._generations

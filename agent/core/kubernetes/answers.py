@@ -237,16 +237,20 @@ def _advice(refused: Refusal) -> str:
         are = "are" if len(unknown) > 1 else "is"
         names = ", ".join(sorted(each.rpartition("): ")[2] for each in unknown))
         return f"; {names} {are} not in the schema of the kind (its installed CRD, or the API server's own){_MEND}"
+    if refused.kind is RefusalKind.WEBHOOK_DOWN and (service := _SERVICE.search(refused.message)):
+        return f"; it is asked at the Service {service['namespace']}/{service['name']}{_COMES_BACK}"
     return _ADVICE.get(refused.kind, "")
 
 
 _MEND: Final = "; mend the manifest, or the schema: nothing is dropped silently"
+_COMES_BACK: Final = "; it is tried again, as the webhook may come back"
+_SERVICE: Final = re.compile(r"https://(?P<name>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)\.svc[:/]")
 _ADVICE: Final = {
     RefusalKind.UNKNOWN_FIELD: _MEND,
     RefusalKind.OUTDATED: "; its managedFields are at another version of the kind: an apply brings them to this one",
     RefusalKind.NO_NAMESPACE: "; add the namespace to the manifests, or make it",
     RefusalKind.NO_KIND: "; its CRD is not installed, or serves another version",
-    RefusalKind.WEBHOOK_DOWN: "; it is tried again, as the webhook may come back",
+    RefusalKind.WEBHOOK_DOWN: _COMES_BACK,
     RefusalKind.TOO_LARGE: "; an API server takes objects of up to about 1.5 MB: split it",
     RefusalKind.UNAUTHORIZED: "; the credential of the kubeconfig is not, or no longer, valid",
 }

@@ -15,13 +15,11 @@ class Fault:
         origin: the file and document.
         field: the path of the field, such as `spec.ports[1].name`; empty for the whole document.
         problem: what is wrong and what to do; it never quotes a value.
-        passes: whether the same manifests may be right later: what they need may come from elsewhere.
     """
 
     origin: Origin
     field: str = ""
     problem: str
-    passes: bool = False
 
     def __str__(self) -> str:
         """For people: `apps/web.yaml:14 (document 2): spec.ports[1]: is there twice`."""

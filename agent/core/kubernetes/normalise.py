@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from agent.core.kubernetes.fault import Fault
 from agent.core.kubernetes.forms import reform
-from agent.core.kubernetes.object import GroupKind, Manifest, Object, ObjectId, split_version
+from agent.core.kubernetes.object import GroupKind, Manifest, Object, ObjectId, Origin, split_version
 from agent.core.kubernetes.options import Options, options_of
 from agent.core.kubernetes.resources import Resource, Resources, defined_by
 from agent.core.kubernetes.sizes import too_large
 from agent.core.kubernetes.twins import twins
 
-__all__ = ["Desired", "normalise"]
+__all__ = ["Desired", "Normalised", "Unserved", "normalise"]
 
 _APPLYSET: Final = "applyset.kubernetes.io/"
 _SERVERS: Final = (
@@ -61,9 +61,44 @@ class Desired:
         return self.resource.path(self.id.namespace, self.id.name)
 
 
-def normalise(
-    manifests: Iterable[Manifest], resources: Resources, *, namespace: str
-) -> tuple[tuple[Desired, ...], tuple[Fault, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unserved:
+    """An object of a kind that the cluster does not serve, or not at this version: somebody may install it.
+
+    Attributes:
+        id: which; whether its kind has namespaces is not known, and it has one here.
+        api_version: as its manifest has it.
+        origin: where it was written.
+        problem: why it cannot be applied now.
+    """
+
+    id: ObjectId
+    api_version: str
+    origin: Origin
+    problem: str
+
+    @property
+    def ids(self) -> tuple[ObjectId, ObjectId]:
+        """Both that it may have, with a namespace and without."""
+        return self.id, replace(self.id, namespace="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalised:
+    """What manifests are to be; with any fault it is nothing.
+
+    Attributes:
+        desired: what can be applied.
+        unserved: what cannot be yet, and holds up only itself.
+        faults: everything that a person has to mend.
+    """
+
+    desired: tuple[Desired, ...] = ()
+    unserved: tuple[Unserved, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+def normalise(manifests: Iterable[Manifest], resources: Resources, *, namespace: str) -> Normalised:
     """Return what is to be applied, or everything that is wrong with it.
 
     Args:
@@ -75,9 +110,17 @@ def normalise(
     flat = [each for manifest in manifests for each in _flat(manifest, faults)]
     named = [each for each in flat if not _refuse(each, _unnamed(each.item), faults)]
     served = resources.plus(defined_by(each.item for each in named))
-    desired = [found for each in named if (found := _desired(each, served, namespace, faults)) is not None]
+    known = [(each, served.of(each.item)) for each in named]
+    desired = [
+        found
+        for each, resource in known
+        if resource is not None and (found := _desired(each, resource, namespace, faults)) is not None
+    ]
     faults += _duplicates(desired)
-    return (tuple(desired), ()) if not faults else ((), tuple(sorted(faults)))
+    if faults:
+        return Normalised(faults=tuple(sorted(faults)))
+    unserved = tuple(_unserved(each, served, namespace) for each, resource in known if resource is None)
+    return Normalised(desired=tuple(desired), unserved=unserved)
 
 
 def _flat(manifest: Manifest, faults: list[Fault]) -> Iterator[Manifest]:
@@ -135,12 +178,18 @@ def _texts(metadata: Object, name: str) -> Iterator[tuple[str, str]]:
             yield f"metadata.{name}[{key}]", "is bellpull's to set: it says to which Sync an object belongs"
 
 
-def _desired(manifest: Manifest, served: Resources, namespace: str, faults: list[Fault]) -> Desired | None:
-    resource = served.of(manifest.item)
-    if resource is None:
-        problem = _not_served(manifest.item, served)
-        faults.append(Fault(origin=manifest.origin, field="kind", problem=problem, passes=True))
-        return None
+def _unserved(manifest: Manifest, served: Resources, namespace: str) -> Unserved:
+    item = manifest.item
+    metadata = {**item["metadata"], "namespace": item["metadata"].get("namespace") or namespace}
+    return Unserved(
+        id=ObjectId.of({**item, "metadata": metadata}),
+        api_version=item["apiVersion"],
+        origin=manifest.origin,
+        problem=_not_served(item, served),
+    )
+
+
+def _desired(manifest: Manifest, resource: Resource, namespace: str, faults: list[Fault]) -> Desired | None:
     item = _bare(manifest.item)
     if not resource.namespaced:
         item["metadata"].pop("namespace", None)
@@ -156,9 +205,9 @@ def _desired(manifest: Manifest, served: Resources, namespace: str, faults: list
 def _not_served(item: Object, served: Resources) -> str:
     group, _ = split_version(item["apiVersion"])
     kind = GroupKind(group, item["kind"])
-    other = served.find(kind)
-    if other is not None:
-        return f"is not served at {item['apiVersion']}: the cluster has {other.api_version}"
+    others = served.versions(kind)
+    if others:
+        return f"is not served at {item['apiVersion']}: the cluster has {', '.join(others)}"
     if group in served.away:
         return f"the server of {group} does not answer the cluster (its APIService): what it serves is not known now"
     return f"{kind} is not served by the cluster, and no CRD among the manifests defines it"

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.core.kubernetes.answers import RefusalKind
 from agent.core.kubernetes.ignoring import IgnoreRule
 from agent.core.kubernetes.inventory import Record
 from agent.core.kubernetes.object import ObjectId, Origin
 
-__all__ = ["Action", "Conflicts", "Done", "OnDrift", "Policy", "Undone"]
+__all__ = ["Action", "Awaits", "Conflicts", "Done", "OnDrift", "Policy", "Undone"]
 
 
 class Conflicts(StrEnum):
@@ -93,6 +94,19 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Awaits:
+    """What others make, or end, before an object can be made: then it is tried again at once.
+
+    Attributes:
+        id: which object.
+        to_go: whether it has to be gone, or made anew; else it has to be there.
+    """
+
+    id: ObjectId
+    to_go: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Undone:
     """An object that could not be made what it is to be.
 
@@ -101,12 +115,21 @@ class Undone:
         origin: where it was written; none for one that was to be deleted.
         problem: why, and what to do.
         passes: whether trying again may help with nothing changed.
+        awaits: what it needs of others.
+        refused: what the API server answered, if that is why.
     """
 
     id: ObjectId
     origin: Origin | None = None
     problem: str
     passes: bool
+    awaits: Awaits | None = None
+    refused: RefusalKind | None = None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether what comes after it is applied all the same: the server of a webhook may be among that."""
+        return self.refused in (RefusalKind.NO_KIND, RefusalKind.WEBHOOK_DOWN)
 
     def __str__(self) -> str:
         """For people: `Deployment/shop/web (apps/web.yaml:14): ...`."""

@@ -73,6 +73,10 @@ class Resources:
         """Return a kind at a version, or at the one that the server prefers."""
         return self._preferred.get(kind) if version is None else self._known.get((kind, version))
 
+    def versions(self, kind: GroupKind) -> tuple[str, ...]:
+        """Return at which versions a kind is served, as manifests have them."""
+        return tuple(each.api_version for (known, _), each in self._known.items() if known == kind)
+
     def of(self, item: Object) -> Resource | None:
         """Return the kind of an object that has kind and version."""
         group, version = split_version(item["apiVersion"])

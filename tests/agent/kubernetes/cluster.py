@@ -55,9 +55,10 @@ class Hand:
         """Return what is applied of these."""
         origin = Origin(path="a.yaml", document=1, line=1)
         manifests = [Manifest(item=deepcopy(item), origin=origin) for item in items]
-        found, faults = normalise(manifests, await self.discovery.resources(), namespace=self.namespace)
-        assert not faults, faults
-        return found
+        found = normalise(manifests, await self.discovery.resources(), namespace=self.namespace)
+        assert not found.faults, found.faults
+        assert not found.unserved, found.unserved
+        return found.desired
 
     async def apply(self, item: Object, before: Done | None = None, *, to: Policy | None = None) -> Done:
         """Apply one that can be."""

@@ -90,15 +90,14 @@ async def test_a_server_behind_the_api_server_that_is_away(client: Client, contr
     with made(control_plane, "/apis/apiregistration.k8s.io/v1/apiservices", service):
         served = await until(discovery, lambda served: GADGET.group in served.away)
     assert served.find(GroupKind("apps", "Deployment")) is not None
-    _, (fault,) = normalise([manifest(f"{GADGET.group}/v1", "Gadget")], served, namespace="a")
-    assert fault.passes
-    assert f"the server of {GADGET.group} does not answer" in str(fault)
+    (unserved,) = normalise([manifest(f"{GADGET.group}/v1", "Gadget")], served, namespace="a").unserved
+    assert f"the server of {GADGET.group} does not answer" in unserved.problem
     member = Member(id=ObjectId(GADGET, "", "a"), version="v1")
-    (kept,) = await Pruner(client, policy(), served, width=1).prune([member])
+    (kept,) = await Pruner(client, policy(), served, living={}, width=1).prune([member])
     assert isinstance(kept, Undone)
     assert kept.passes
     served = await until(discovery, lambda served: GADGET.group not in served.away)
-    (gone,) = await Pruner(client, policy(), served, width=1).prune([member])
+    (gone,) = await Pruner(client, policy(), served, living={}, width=1).prune([member])
     assert isinstance(gone, Done)
     assert gone.action is Action.DELETED
 
@@ -132,7 +131,7 @@ async def test_trouble_is_not_taken_for_gone() -> None:
     )
     served = read_discovery(discovery_of("ConfigMap", "configmaps"))
     member = Member(id=ObjectId(GroupKind("", "ConfigMap"), "b", "a"), version="v1")
-    (made_,) = await Pruner(cluster, to, served, width=1).prune([member])
+    (made_,) = await Pruner(cluster, to, served, living={}, width=1).prune([member])
     assert isinstance(made_, Undone)
     assert (made_.passes, made_.problem) == (True, "is being deleted: stopping")
 

@@ -37,18 +37,18 @@ def made(text: str) -> tuple[Desired, ...]:
     """Return what comes of a file."""
     manifests, faults = read("a.yaml", text.encode())
     assert not faults, faults
-    desired, faults_ = normalise(manifests, SERVED, namespace="shop")
-    assert not faults_, faults_
-    return desired
+    found = normalise(manifests, SERVED, namespace="shop")
+    assert not found.faults, found.faults
+    return found.desired
 
 
 def wrong(text: str) -> list[str]:
     """Return the faults of a file."""
     manifests, faults = read("a.yaml", text.encode())
     assert not faults, faults
-    desired, found = normalise(manifests, SERVED, namespace="shop")
-    assert desired == ()
-    return [str(each) for each in found]
+    found = normalise(manifests, SERVED, namespace="shop")
+    assert (found.desired, found.unserved) == ((), ())
+    return [str(each) for each in found.faults]
 
 
 CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n"
@@ -75,16 +75,6 @@ CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n"
             CONFIG_MAP + "  labels: {applyset.kubernetes.io/part-of: x}",
             "metadata.labels[applyset.kubernetes.io/part-of]: is bellpull's to set",
             id="somebody's ApplySet",
-        ),
-        pytest.param(
-            "apiVersion: example.org/v1\nkind: Widget\nmetadata: {name: a}",
-            "kind: Widget.example.org is not served by the cluster, and no CRD among the manifests defines it",
-            id="a kind that is not there",
-        ),
-        pytest.param(
-            "apiVersion: apps/v1beta1\nkind: Deployment\nmetadata: {name: a}",
-            "kind: is not served at apps/v1beta1: the cluster has apps/v1",
-            id="a version that is no more",
         ),
         pytest.param(
             f"{CONFIG_MAP}---\n{CONFIG_MAP}  namespace: shop",
@@ -116,6 +106,32 @@ CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n"
 def test_what_is_wrong_says_where(text: str, fault: str) -> None:
     """P11: the file, the document and the field."""
     assert any(fault in each for each in wrong(text)), wrong(text)
+
+
+@pytest.mark.parametrize(
+    ("item", "problem"),
+    [
+        pytest.param(
+            {"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "b"}},
+            "Widget.example.org is not served by the cluster, and no CRD among the manifests defines it",
+            id="a kind that is not there",
+        ),
+        pytest.param(
+            {"apiVersion": "apps/v1beta1", "kind": "Deployment", "metadata": {"name": "b", "namespace": "bar"}},
+            "is not served at apps/v1beta1: the cluster has apps/v1",
+            id="a version that is no more",
+        ),
+    ],
+)
+def test_what_is_not_served_keeps_nothing_else(item: Object, problem: str) -> None:
+    """It may have a namespace or none: its kind is not known."""
+    there = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+    found = normalise([manifest(there), manifest(item)], SERVED, namespace="shop")
+    (unserved,) = found.unserved
+    namespace = item["metadata"].get("namespace", "shop")
+    assert ([each.id.name for each in found.desired], unserved.problem) == (["a"], problem)
+    assert [(each.namespace, each.name) for each in unserved.ids] == [(namespace, "b"), ("", "b")]
+    assert unserved.origin == Origin(path="a.yaml", document=1, line=1)
 
 
 def test_all_faults_are_found_at_once() -> None:
@@ -237,8 +253,7 @@ def test_the_form_that_ssa_needs() -> None:
 )
 def test_what_is_too_large_is_found_before_it_is_sent(item: Object, problem: str) -> None:
     whole = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}} | item
-    _, faults = normalise([manifest(whole)], SERVED, namespace="shop")
-    assert problem in str(faults[0])
+    assert problem in str(normalise([manifest(whole)], SERVED, namespace="shop").faults[0])
 
 
 def manifest(item: Object) -> Manifest:
@@ -269,14 +284,14 @@ KINDS = st.sampled_from(
 @given(KINDS, st.dictionaries(KEYS, JSON, max_size=5), JSON | st.just({"name": "a"}))
 def test_no_object_is_an_exception(kind: tuple[str, str], item: dict[str, Any], metadata: Any) -> None:
     whole = item | {"apiVersion": kind[0], "kind": kind[1], "metadata": metadata}
-    desired, faults = normalise([manifest(whole)], SERVED, namespace="shop")
-    assert not (desired and faults)
+    found = normalise([manifest(whole)], SERVED, namespace="shop")
+    assert not ((found.desired or found.unserved) and found.faults)
 
 
 @given(KINDS, st.dictionaries(KEYS, JSON, max_size=5))
 def test_what_is_normal_stays_as_it_is(kind: tuple[str, str], item: dict[str, Any]) -> None:
     """Applying the law twice is applying it once."""
     whole = item | {"apiVersion": kind[0], "kind": kind[1], "metadata": {"name": "a"}}
-    desired, _ = normalise([manifest(whole)], SERVED, namespace="shop")
-    again, _ = normalise([each.manifest for each in desired], SERVED, namespace="other")
-    assert [each.item for each in again] == [each.item for each in desired]
+    once = normalise([manifest(whole)], SERVED, namespace="shop").desired
+    again = normalise([each.manifest for each in once], SERVED, namespace="other").desired
+    assert [each.item for each in again] == [each.item for each in once]

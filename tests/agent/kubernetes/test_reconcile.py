@@ -164,7 +164,7 @@ async def test_what_is_made_anew_between_the_look_and_the_deletion_stays(sync: S
     held = (await sync.inventory.load()).members
     (member,) = (each for which, each in held.items() if which.name == "b")
     cluster = Meanwhile(sync.hand.client, another)
-    pruner_ = pruner.Pruner(cluster, sync.policy, await sync.hand.discovery.resources(), width=1)
+    pruner_ = pruner.Pruner(cluster, sync.policy, await sync.hand.discovery.resources(), living={}, width=1)
     (made,) = await pruner_.prune([member])
     assert isinstance(made, Undone)
     assert made.passes

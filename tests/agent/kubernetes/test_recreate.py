@@ -291,7 +291,7 @@ async def test_one_that_a_finalizer_holds_is_made_once_it_is_gone(
     made = await hand.apply(before)
     hand.merge(before, {"metadata": {"finalizers": ["example.org/hold"]}})
     refused = await hand.fail(after, made, to=FORCE)
-    assert "something holds it: example.org/hold" in refused.problem
+    assert "held by example.org/hold; it is made once it is gone" in refused.problem
     hand.merge(before, {"metadata": {"finalizers": None}})
     await hand.apply(after, made, to=FORCE)
     live = hand.live(after)

@@ -137,8 +137,8 @@ async def test_what_is_at_rest_is_not_looked_at(hand: Hand) -> None:
         changes = site.target.changes()
         await anext(changes)
         await until_settled(site)
-        drift = site.target._drift
-        assert drift is not None
-        assert drift.next_s() is None
+        assert site.target._watches is not None
+        drift, awaited = site.target._watches
+        assert (drift.next_s(), awaited.next_s()) == (None, None)
         assert not drift.turned.is_set()
         await changes.aclose()

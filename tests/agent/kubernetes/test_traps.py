@@ -134,7 +134,7 @@ async def test_items_with_the_same_key_are_found_before_they_are_sent(hand: Hand
     """The API server says so with a 500; where it knows a list that we do not, its words are passed on, for good."""
     twice = container(env=[{"name": "A", "value": "1"}, {"name": "A", "value": "2"}])
     manifest = Manifest(item=deepcopy(twice), origin=Origin(path="a.yaml", document=1, line=1))
-    _, (fault,) = normalise([manifest], await hand.discovery.resources(), namespace=hand.namespace)
+    (fault,) = normalise([manifest], await hand.discovery.resources(), namespace=hand.namespace).faults
     assert "env[1]: has the same name as" in str(fault)
     secrets = deployment()
     secrets["spec"]["template"]["spec"]["imagePullSecrets"] = [{"name": "a"}, {"name": "a"}]
