@@ -100,6 +100,8 @@ async def test_objects_whose_kind_went_are_no_loss(hand: Hand) -> None:
         until(lambda: hand.plane.seen(hand.path(widgets[0])) is None, "they are gone")
         problem = await refused(site, *widgets, config_map("a", k="2"))
         assert "3 of 4 objects are not as they are to be" in problem
+        problem = await refused(site, *widgets, config_map("a", k="2"))  # by now it is known what is served
+        assert f"w0 (all.yaml:1): Widget.{kind.group} is not served by the cluster" in problem
         found = hand.live(config_map("a"))
         assert found is not None
         assert found["data"] == {"k": "2"}
@@ -140,8 +142,9 @@ async def going(hand: Hand) -> AsyncIterator[str]:
             await asyncio.to_thread(until, is_said, "its conditions say why it stays")
             yield name
         finally:
-            if hand.plane.seen(f"{path}/held") is not None:
-                hand.plane.ask("PATCH", f"{path}/held", {"metadata": {"finalizers": None}}, content=MERGE)
+            hand.plane.ask("PATCH", f"{path}/held", {"metadata": {"finalizers": None}}, content=MERGE)
+    # Its controller looks again after eight seconds.
+    await asyncio.to_thread(until, lambda: hand.plane.seen(f"/api/v1/namespaces/{name}") is None, "it is gone")
 
 
 async def test_a_namespace_that_is_going_says_what_holds_it(hand: Hand) -> None:
